@@ -1,0 +1,451 @@
+"""For users' own programs: subscribe to a live decode, and drive the control plane.
+
+Examples
+--------
+Receive estimates from a running session::
+
+    from bmi_decoder.client import ControlClient, Subscriber
+
+    with ControlClient("http://127.0.0.1:8000") as control:
+        endpoint = control.start_session("m1").endpoint
+    with Subscriber(endpoint) as subscriber:
+        for message in subscriber:
+            print(message.t_valid, message.variant("low_latency"))
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+from urllib.parse import quote
+
+import httpx
+import zmq
+from pydantic import BaseModel, Field, TypeAdapter
+
+from bmi_decoder import wire
+from bmi_decoder.config import InputFilterSettings, OutputFilterSettings, SessionSettings, StreamSettings
+from bmi_decoder.errors import BmiError
+
+ALL_TOPICS = (wire.ESTIMATE, wire.HEALTH, wire.HEARTBEAT)
+SessionState = Literal["stopped", "starting", "searching", "running", "failed"]
+_RECEIVE_QUEUE = 1_000_000
+_START_TIMEOUT_S = 30.0
+
+
+class OutputInfo(BaseModel):
+    """One quantity that a decoder estimates."""
+
+    name: str = Field(examples=["x_velocity"])
+    unit: str = Field(examples=["m/s"])
+
+
+class DecoderInfo(BaseModel):
+    """A stored decoder."""
+
+    id: str = Field(
+        description="First 16 hexadecimal digits of the file's sha256.", examples=["9f86d081884c7d65"]
+    )
+    decoder: str = Field(description="Kind of decoder.", examples=["lstm"])
+    n_channels: int = Field(description="Channels that a stream must have.", examples=[96])
+    bin_s: float = Field(description="Bin width in seconds.", examples=[0.004])
+    outputs: list[OutputInfo]
+    file_name: str = Field(description="Name under which the file was uploaded.", examples=["lstm.bmi"])
+    size_bytes: int
+    uploaded_at: str = Field(description="ISO 8601, UTC.")
+
+
+class DecoderDetail(DecoderInfo):
+    """A stored decoder with everything that its bundle says about itself."""
+
+    sha256: str
+    input_filter: InputFilterSettings | None = Field(None, description="Filter on every input channel.")
+    output_filters: OutputFilterSettings = Field(
+        description="Filters that a session uses unless it says otherwise."
+    )
+    metrics: dict[str, Any] = Field(description="Accuracy on the data held out in training.")
+    manifest: dict[str, Any] = Field(description="The bundle's manifest, whole.")
+    used_by: list[str] = Field(description="Sessions that use this decoder.")
+
+
+class Latency(BaseModel):
+    """Percentiles over the last minute, in microseconds."""
+
+    p50: float
+    p99: float
+    p999: float
+
+
+class SessionStatus(BaseModel):
+    """A session: what it should do and what it does."""
+
+    name: str = Field(examples=["m1"])
+    state: SessionState
+    message: str = Field(description="Why it is in this state; empty when all is well.")
+    endpoint: str = Field(description="Where estimates are published; while running, the real port.")
+    revision: int = Field(description="Counts changes of decoder or filters, from 1.")
+    bins_in: int = Field(description="Bins received since the worker started.")
+    bins_decoded: int
+    bins_lost: int
+    bins_duplicated: int
+    latency_us: Latency | None = Field(description="From bin complete to published; null without data.")
+    last_bin_age_s: float | None = Field(description="Seconds since the newest bin; null before the first.")
+    restarts: int = Field(description="Times the worker died and was started again since the last start.")
+    exit_code: int | None = Field(None, description="Of the last worker that ended; negative is a signal.")
+    pid: int | None = Field(None, description="Process of the worker, null when there is none.")
+    wanted: bool = Field(description="Whether it should run, also after a crash or a reboot.")
+    decoder: str = Field(description="Id of its decoder.")
+    variants: list[str] = Field(
+        description="Published forms of each estimate.", examples=[["raw", "low_latency"]]
+    )
+    settings: SessionSettings
+
+
+class SessionChange(BaseModel):
+    """Settings to change; what is left out stays as it is."""
+
+    model_config = {"extra": "forbid", "json_schema_extra": {"examples": [{"decoder": "9f86d081884c7d65"}]}}
+
+    stream: StreamSettings | None = None
+    decoder: str | None = None
+    output_filters: OutputFilterSettings | None = Field(
+        None, description="null returns to the filters that were chosen with the decoder."
+    )
+    gap_policy: Literal["hold", "zero", "reset"] | None = None
+    max_gap_s: float | None = None
+    endpoint: str | None = None
+
+
+class StreamInfo(BaseModel):
+    """An LSL stream that is visible now."""
+
+    name: str = Field(examples=["M1"])
+    type: str = Field(examples=["spikes"])
+    n_channels: int = Field(examples=[96])
+    rate_hz: float = Field(description="Nominal rate; 0 if irregular.", examples=[250.0])
+    source_id: str
+    hostname: str
+    channel_format: str = Field(examples=["float32"])
+
+
+class ControlError(BmiError):
+    """The control plane refused a request, or cannot be reached.
+
+    Attributes
+    ----------
+    status : int or None
+        HTTP status; None if there was no answer.
+    problem : dict
+        The whole problem+json body, empty if there was none.
+    """
+
+    def __init__(
+        self, message: str, status: int | None = None, problem: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.problem = problem or {}
+
+
+class Subscriber:
+    """Receives the messages of one session.
+
+    Parameters
+    ----------
+    endpoint : str
+        The session's `endpoint`, for example ``tcp://127.0.0.1:5555``.
+    topics : sequence of bytes or str
+        Kinds to receive: ``BMID`` estimates, ``BMIH`` health events, ``BMIB`` heartbeats. The default is
+        estimates; `ALL_TOPICS` is everything.
+    latest_only : bool
+        Keep only the newest message and drop the older ones: for a display or a controller that polls. Drops
+        made here count in `lost` too.
+
+    Attributes
+    ----------
+    lost : int
+        Estimates that were sent but did not arrive, from the sequence numbers of those that did.
+
+    Examples
+    --------
+    >>> with Subscriber("tcp://127.0.0.1:9", topics=ALL_TOPICS) as subscriber:
+    ...     subscriber.receive(timeout_s=0.01) is None
+    True
+    """
+
+    def __init__(
+        self, endpoint: str, topics: Sequence[bytes | str] = (wire.ESTIMATE,), latest_only: bool = False
+    ) -> None:
+        self.endpoint = endpoint
+        self.lost = 0
+        self._expected: int | None = None
+        self._wanted = tuple(topic.encode() if isinstance(topic, str) else topic for topic in topics)
+        self._first: bytes | None = None
+        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        if latest_only:
+            self._socket.setsockopt(zmq.CONFLATE, 1)
+        else:
+            self._socket.setsockopt(zmq.RCVHWM, _RECEIVE_QUEUE)
+        try:
+            for topic in self._wanted:
+                self._socket.subscribe(topic)
+            self._socket.connect(endpoint)
+        except zmq.ZMQError as error:
+            self._socket.close()
+            raise BmiError(
+                f"cannot subscribe to {endpoint!r}: {error}; expected tcp://ADDRESS:PORT"
+            ) from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; what has not been received is dropped."""
+        self._socket.close()
+
+    def wait_connected(self, timeout_s: float = 5.0) -> None:
+        """Wait until messages arrive.
+
+        A worker sends a heartbeat when it has no data, so this works on a silent rig too. An estimate or
+        event that arrives here is not consumed.
+
+        Raises
+        ------
+        TimeoutError
+            If nothing arrives in `timeout_s` seconds.
+        """
+        if self._first is not None:
+            return
+        extra = [topic for topic in ALL_TOPICS if topic not in self._wanted]
+        for topic in extra:
+            self._socket.subscribe(topic)
+        try:
+            if not self._socket.poll(round(timeout_s * 1000)):
+                raise TimeoutError(
+                    f"nothing from {self.endpoint} in {timeout_s:g} s; is the session running, and is this "
+                    "the endpoint that its status shows?"
+                )
+            frame = self._socket.recv()
+        finally:
+            for topic in extra:
+                self._socket.unsubscribe(topic)
+        self._first = frame if frame[:4] in self._wanted else None
+
+    def receive(self, timeout_s: float | None = None) -> wire.Message | None:
+        """The next message.
+
+        Parameters
+        ----------
+        timeout_s : float, optional
+            Longest wait; 0 does not wait, None waits for ever.
+
+        Returns
+        -------
+        Estimate, Health, Heartbeat or None
+            None if nothing arrived in time.
+
+        Raises
+        ------
+        InputError
+            If a message cannot be understood.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            frame, self._first = self._first, None
+            if frame is None:
+                wait = None if deadline is None else max(0, round((deadline - time.monotonic()) * 1000))
+                if not self._socket.poll(wait):
+                    return None
+                frame = self._socket.recv()
+            if frame[:4] in self._wanted:
+                message = wire.parse(frame)
+                self._count(message)
+                return message
+
+    def __iter__(self) -> Iterator[wire.Message]:
+        while True:
+            message = self.receive()
+            if message is not None:
+                yield message
+
+    def _count(self, message: wire.Message) -> None:
+        if isinstance(message, wire.Estimate):
+            sequence, following = message.sequence, message.sequence + 1
+        elif isinstance(message, wire.Heartbeat):
+            sequence = following = message.next_sequence
+        else:
+            return
+        if self._expected is not None and sequence > self._expected:
+            self.lost += sequence - self._expected
+        self._expected = following
+
+
+class ControlClient:
+    """The control plane's REST interface.
+
+    Parameters
+    ----------
+    url : str
+        Where ``bmi-decoder serve`` listens, for example ``http://127.0.0.1:8000``.
+    token : str, optional
+        The server's ``BMI_TOKEN``, if it demands one.
+    timeout_s : float
+        Longest wait for an answer.
+
+    Examples
+    --------
+    ::
+
+        with ControlClient("http://127.0.0.1:8000") as control:
+            decoder = control.upload_decoder("lstm.bmi")
+            control.create_session("m1", stream="M1", decoder=decoder.id)
+            print(control.start_session("m1").endpoint)
+    """
+
+    def __init__(self, url: str, token: str | None = None, timeout_s: float = _START_TIMEOUT_S) -> None:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def healthy(self) -> bool:
+        """Whether the control plane answers."""
+        try:
+            self._request("GET", "/healthz")
+        except ControlError:
+            return False
+        return True
+
+    def ready(self) -> bool:
+        """Whether every session that should run is running and has fresh data."""
+        try:
+            self._request("GET", "/readyz")
+        except ControlError as error:
+            if error.status == 503:
+                return False
+            raise
+        return True
+
+    def streams(self, wait_s: float = 1.0) -> list[StreamInfo]:
+        """The LSL streams that show themselves within `wait_s` seconds."""
+        answer = self._request("GET", "/v1/streams", params={"wait_s": wait_s})
+        return TypeAdapter(list[StreamInfo]).validate_json(answer.content)
+
+    def upload_decoder(self, path: str | Path) -> DecoderInfo:
+        """Upload a bundle; the same file again gives the same decoder."""
+        path = Path(path)
+        with path.open("rb") as file:
+            answer = self._request("POST", "/v1/decoders", files={"file": (path.name, file)})
+        return DecoderInfo.model_validate_json(answer.content)
+
+    def decoders(self) -> list[DecoderInfo]:
+        """All stored decoders."""
+        answer = self._request("GET", "/v1/decoders")
+        return TypeAdapter(list[DecoderInfo]).validate_json(answer.content)
+
+    def decoder(self, decoder_id: str) -> DecoderDetail:
+        """One decoder with its metrics, filters and manifest."""
+        return DecoderDetail.model_validate_json(self._request("GET", _decoder(decoder_id)).content)
+
+    def download_decoder(self, decoder_id: str, path: str | Path) -> None:
+        """Write a decoder's bundle to `path`."""
+        Path(path).write_bytes(self._request("GET", _decoder(decoder_id) + "/file").content)
+
+    def delete_decoder(self, decoder_id: str) -> None:
+        """Delete a decoder that no session uses."""
+        self._request("DELETE", _decoder(decoder_id))
+
+    def create_session(
+        self, name: str, stream: str | dict[str, Any], decoder: str, **settings: Any
+    ) -> SessionStatus:
+        """Create a session; it does not run until it is started.
+
+        Parameters
+        ----------
+        name : str
+            Its name.
+        stream : str or dict
+            Name of the LSL stream, or the fields of `bmi_decoder.config.StreamSettings`.
+        decoder : str
+            Id of a stored decoder.
+        **settings
+            Further fields of `bmi_decoder.config.SessionSettings`.
+        """
+        wanted = {"name": stream} if isinstance(stream, str) else stream
+        body = {"name": name, "stream": wanted, "decoder": decoder, **settings}
+        return self._session("POST", "/v1/sessions", json=body)
+
+    def sessions(self) -> list[SessionStatus]:
+        """All sessions."""
+        return TypeAdapter(list[SessionStatus]).validate_json(self._request("GET", "/v1/sessions").content)
+
+    def session(self, name: str) -> SessionStatus:
+        """One session."""
+        return self._session("GET", _path(name))
+
+    def start_session(self, name: str) -> SessionStatus:
+        """Start a session and wait until its worker is up; one that runs already goes on undisturbed."""
+        return self._session("POST", _path(name) + "/start")
+
+    def stop_session(self, name: str) -> SessionStatus:
+        """Stop a session."""
+        return self._session("POST", _path(name) + "/stop")
+
+    def change_session(self, name: str, **settings: Any) -> SessionStatus:
+        """Change settings of a session: fields of `SessionChange`."""
+        return self._session("PATCH", _path(name), json=settings)
+
+    def delete_session(self, name: str) -> None:
+        """Delete a session that does not run, and its files."""
+        self._request("DELETE", _path(name))
+
+    def _session(self, method: str, path: str, **content: Any) -> SessionStatus:
+        return SessionStatus.model_validate_json(self._request(method, path, **content).content)
+
+    def _request(self, method: str, path: str, **content: Any) -> httpx.Response:
+        try:
+            answer = self._http.request(method, path, **content)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise ControlError(
+                f"no answer from the control plane at {self._http.base_url}: {error}; "
+                "is bmi-decoder serve running?"
+            ) from None
+        if answer.is_success:
+            return answer
+        try:
+            problem = answer.json()
+            detail = str(problem["detail"])
+        except (ValueError, KeyError, TypeError):
+            raise ControlError(
+                f"{self._http.base_url} answered {answer.status_code} to {method} {path}, which is not "
+                "an answer of a control plane; is the address right?",
+                answer.status_code,
+            ) from None
+        raise ControlError(detail, answer.status_code, problem)
+
+
+def _decoder(decoder_id: str) -> str:
+    return f"/v1/decoders/{quote(decoder_id, safe='')}"
+
+
+def _path(name: str) -> str:
+    return f"/v1/sessions/{quote(name, safe='')}"

@@ -1,0 +1,88 @@
+"""``bmi-decoder train``: a recording in, a bundle out."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bmi_decoder.bundle import Bundle, write_bundle
+from bmi_decoder.commands.options import (
+    add_json,
+    parse_assignments,
+    parse_input_filter,
+    parse_split,
+    say,
+    write_json,
+)
+from bmi_decoder.commands.training_extra import require_training_extra
+from bmi_decoder.formats import read_recording
+
+
+def register(subparsers: Any) -> None:
+    """Add the sub-command."""
+    parser = subparsers.add_parser("train", help="train a decoder on a recording")
+    parser.add_argument("recording", type=Path, metavar="RECORDING")
+    parser.add_argument("--decoder", required=True, metavar="NAME", help="see 'bmi-decoder decoders'")
+    parser.add_argument("--out", required=True, type=Path, metavar="BUNDLE")
+    parser.add_argument("--preset", default="best", help="best (default) or paper")
+    parser.add_argument(
+        "--input-filter",
+        metavar="F",
+        help="filter on every channel: low_latency or high_accuracy, with options as in "
+        "low_latency:cutoff_hz=6.25,order=4,width=32,boundary=odd",
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="hyper-parameter or recipe field"
+    )
+    parser.add_argument("--split", default="0.7,0.1,0.2", metavar="A,B,C", help="training, validation, test")
+    parser.add_argument("--bin-ms", type=float, metavar="MS", help="sum the recording into wider bins first")
+    parser.add_argument("--seed", type=int, default=0)
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train, write the bundle, print what it reaches."""
+    require_training_extra("train")
+    from bmi_decoder.training.train import TrainSettings, train  # noqa: PLC0415  needs torch
+
+    settings = TrainSettings(
+        decoder=options.decoder,
+        preset=options.preset,
+        overrides=parse_assignments(options.set),
+        input_filter=parse_input_filter(options.input_filter),
+        split=parse_split(options.split),
+        seed=options.seed,
+    )
+    bin_s = None if options.bin_ms is None else options.bin_ms / 1e3
+    recording = read_recording(options.recording, bin_s)
+    columns = (
+        TextColumn("training {task.fields[decoder]}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("validation R2 {task.fields[score]:.3f}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", decoder=settings.decoder, score=float("nan"))
+        bundle = train(
+            recording,
+            settings,
+            lambda epoch, total, score: bar.update(task, completed=epoch, total=total, score=score),
+        )
+    write_bundle(bundle, options.out)
+    say(_summary(bundle, options.out))
+    write_json(options.json, {"bundle": str(options.out), **bundle.manifest.model_dump(mode="json")})
+    return 0
+
+
+def _summary(bundle: Bundle, path: Path) -> str:
+    lines = [f"{path}: {bundle.manifest.decoder}, trained in {bundle.manifest.training.seconds:.0f} s"]
+    for variant, figures in bundle.manifest.metrics["test"].items():
+        delay = f", {figures['lookahead_s'] * 1e3:.0f} ms lookahead" if figures["lookahead_s"] else ""
+        lines.append(f"  {variant:14} test R2 {figures['r2']:.3f}{delay}")
+    return "\n".join(lines)

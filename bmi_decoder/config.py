@@ -1,0 +1,133 @@
+"""Every setting, defined once: the command line, REST and the worker share these models."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from bmi_decoder.wire import Variant
+
+GapPolicy = Literal["hold", "zero", "reset"]
+Boundary = Literal["odd", "constant", "gust"]
+FilterVariant = Literal["low_latency", "high_accuracy"]
+
+
+class Settings(BaseModel):
+    """Base of all settings: immutable, and an unknown field is an error rather than ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class BlockFilterSettings(Settings):
+    """A block-bidirectional Bessel filter; the variant (which sample is emitted) is given by where it stands."""
+
+    order: int = Field(4, ge=1, le=8, description="Order of the Bessel low-pass, applied forward and backward.")
+    cutoff_hz: float = Field(gt=0, description="Phase-matched corner frequency in Hz, below half the bin rate.")
+    width: int = Field(32, ge=4, le=4096, description="Block length in bins.")
+    boundary: Boundary = Field("odd", description="How the block is extended at its ends.")
+
+
+class InputFilterSettings(BlockFilterSettings):
+    """The filter on every input channel; a decoder is trained on it and always runs behind it."""
+
+    variant: FilterVariant = "low_latency"
+
+
+class OutputFilterSettings(Settings):
+    """The filters on a decoder's outputs; None leaves that variant out."""
+
+    low_latency: BlockFilterSettings | None = None
+    high_accuracy: BlockFilterSettings | None = None
+
+    def items(self) -> list[tuple[FilterVariant, BlockFilterSettings]]:
+        """The filters that are on, in the order in which they are published."""
+        pairs: list[tuple[FilterVariant, BlockFilterSettings | None]] = [
+            ("low_latency", self.low_latency),
+            ("high_accuracy", self.high_accuracy),
+        ]
+        return [(variant, settings) for variant, settings in pairs if settings is not None]
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """What is published: raw first, then the filters that are on."""
+        return (Variant.raw, *(Variant[name] for name, _ in self.items()))
+
+
+class StreamSettings(Settings):
+    """Which LSL stream a session decodes, and how long it may take to appear."""
+
+    name: str = Field(min_length=1, max_length=256, description="LSL stream name, exactly.")
+    type: str = Field("spikes", min_length=1, max_length=256, description="LSL stream type, exactly.")
+    source_id: str | None = Field(None, max_length=256, description="Only the outlet with this source_id.")
+    search_timeout_s: float | None = Field(
+        60.0, gt=0, description="Fail if the stream does not appear in this time; null searches for ever."
+    )
+
+
+class SessionSettings(Settings):
+    """One live decode: a stream in, a decoder, an endpoint out."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$", description="Unique session name.")]
+    stream: StreamSettings
+    decoder: Annotated[str, Field(min_length=1, max_length=128, description="Id of an uploaded decoder.")]
+    output_filters: OutputFilterSettings | None = Field(
+        None, description="null uses the filters that were chosen on the decoder's validation data."
+    )
+    gap_policy: GapPolicy = Field(
+        "hold",
+        description="What a missing bin becomes: the last bin again, a bin without spikes, or a decoder reset.",
+    )
+    max_gap_s: float = Field(
+        1.0, ge=0, description="A longer gap always resets the decoder: filling it would only invent data."
+    )
+    endpoint: str = Field("tcp://127.0.0.1:0", description="Where estimates are published; port 0 picks a free one.")
+
+    @field_validator("endpoint")
+    @classmethod
+    def _check_endpoint(cls, value: str) -> str:
+        parts = urlsplit(value)
+        try:
+            port = parts.port
+            ipaddress.ip_address(parts.hostname or "")
+        except ValueError:
+            port = None
+        if parts.scheme != "tcp" or port is None or parts.path or parts.query:
+            raise ValueError("must be tcp://ADDRESS:PORT with a numeric address, for example tcp://127.0.0.1:0")
+        return value
+
+    @property
+    def endpoint_is_loopback(self) -> bool:
+        """Whether only programs on this machine can subscribe."""
+        return ipaddress.ip_address(urlsplit(self.endpoint).hostname or "").is_loopback
+
+
+class WorkerSettings(Settings):
+    """What one worker process needs: a session and where its files are."""
+
+    session: SessionSettings
+    bundle: str = Field(description="Path of the decoder bundle.")
+    flight: str = Field(description="Path of the flight recorder that the worker creates.")
+    revision: int = Field(1, ge=1)
+    heartbeat_s: float = Field(0.5, gt=0, description="Longest silence on the endpoint.")
+
+
+class SplitSettings(Settings):
+    """Chronological parts of a recording: training, validation, test."""
+
+    train: float = Field(0.7, gt=0, lt=1)
+    validation: float = Field(0.1, gt=0, lt=1)
+    test: float = Field(0.2, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> Self:
+        if abs(self.train + self.validation + self.test - 1) > 1e-6:
+            raise ValueError("the three parts must sum to 1, for example 0.7,0.1,0.2")
+        return self
+
+    def bounds(self, n_bins: int) -> tuple[int, int]:
+        """First bin of the validation part and of the test part."""
+        first = round(n_bins * self.train)
+        return first, first + round(n_bins * self.validation)

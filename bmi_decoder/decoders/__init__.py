@@ -1,0 +1,1 @@
+"""Decoders, one per file, each built from layers."""

@@ -1,0 +1,133 @@
+"""The contract that every decoder keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from bmi_decoder.errors import InputError
+from bmi_decoder.layers.layer import Layer, Stack, State
+from bmi_decoder.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from bmi_decoder.machine.builder import Builder, Slot
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Hyper-parameters and training recipe that belong together."""
+
+    hyper_parameters: Mapping[str, Any]
+    recipe: Recipe
+
+
+class Decoder(nn.Module):
+    """A streaming decoder: one bin of channels in, kinematics out, O(1) state.
+
+    Subclasses take ``(n_channels, n_outputs, **hyper_parameters)`` and set the class attributes below. Most
+    are a stack of layers, see `StackDecoder`; any class with these methods can be registered under the
+    entry-point group ``bmi_decoder.decoders``. One without `lower` runs live through its ONNX step.
+
+    Attributes
+    ----------
+    name : str
+        As in ``train --decoder``.
+    summary : str
+        One line for ``bmi-decoder decoders``.
+    presets : mapping
+        At least ``best`` (what works on data) and, for a published system, ``paper``.
+    filtered_input : mapping
+        Hyper-parameters that replace the preset's where channels come through an input filter and are no
+        longer counts.
+    hyper_parameters : dict
+        What the constructor was given, to build the decoder again from a bundle.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    presets: ClassVar[Mapping[str, Preset]]
+    filtered_input: ClassVar[Mapping[str, Any]] = {}
+
+    def __init__(self, n_channels: int, n_outputs: int, hyper_parameters: Mapping[str, Any]) -> None:
+        super().__init__()
+        if n_channels < 1 or n_outputs < 1:
+            raise InputError(f"a decoder needs channels and outputs, got {n_channels} and {n_outputs}")
+        self.n_channels, self.n_outputs = n_channels, n_outputs
+        self.hyper_parameters = dict(hyper_parameters)
+
+    def initial_state(self, batch: int) -> State:
+        """State before the first bin, as an ordered mapping of float32 tensors (batch, ...)."""
+        raise NotImplementedError(f"{type(self).__name__} defines no initial_state")
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """One bin: x (B, C) to y (B, K), and the next state."""
+        raise NotImplementedError(f"{type(self).__name__} defines no step")
+
+    def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Many bins from a given state: x (B, T, C) to y (B, T, K). Must equal repeated `step`."""
+        outputs = []
+        for t in range(x.shape[1]):
+            y, state = self.step(x[:, t], state)
+            outputs.append(y)
+        return torch.stack(outputs, 1), state
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A whole stretch from the initial state: x (B, T, C) to y (B, T, K)."""
+        return self.scan(x, self.initial_state(x.shape[0]))[0]
+
+    def lower(self, builder: Builder, x: Slot) -> Slot:
+        """Emit the decoder's instructions for the streaming machine."""
+        raise NotImplementedError(f"{type(self).__name__} has no form for the streaming machine")
+
+    def calibrate(self, x: Tensor) -> None:
+        """Look at the training input x (T, C) once before training, for fixed statistics."""
+
+    def scale_output(self, scale: Tensor, shift: Tensor) -> None:
+        """Fold ``y * scale + shift`` into the parameters: training is done on standardised targets."""
+        raise NotImplementedError(f"{type(self).__name__} defines no scale_output")
+
+    def finalise(self, x_step: float = 0.0, x_bound: float = float("inf")) -> None:
+        """Make the parameters ready to deploy, see `Layer.finalise`. Counts have ``x_step`` 1."""
+
+
+class StackDecoder(Decoder):
+    """A decoder that is a stack of layers and gets the whole contract from it."""
+
+    def __init__(
+        self, n_channels: int, n_outputs: int, hyper_parameters: Mapping[str, Any], layers: Mapping[str, Layer]
+    ) -> None:
+        super().__init__(n_channels, n_outputs, hyper_parameters)
+        self.stack = Stack(layers)
+
+    def initial_state(self, batch: int) -> State:
+        """State of all layers."""
+        return self.stack.initial_state(batch)
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """One bin through the stack."""
+        self._check(x, 2)
+        return self.stack.step(x, state)
+
+    def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Many bins through the stack, layer by layer."""
+        self._check(x, 3)
+        return self.stack.scan(x, state)
+
+    def _check(self, x: Tensor, ndim: int) -> None:
+        if x.ndim != ndim or x.shape[-1] != self.n_channels or x.dtype != torch.float32:
+            wanted = "batch" if ndim == 2 else "batch, bins"
+            raise InputError(
+                f"decoder {self.name!r} takes float32 ({wanted}, {self.n_channels}), got {x.dtype} {tuple(x.shape)}"
+            )
+
+    def lower(self, builder: Builder, x: Slot) -> Slot:
+        """Emit the stack."""
+        return self.stack.lower(builder, x)
+
+    def finalise(self, x_step: float = 0.0, x_bound: float = float("inf")) -> None:
+        """Finalise the stack."""
+        self.stack.finalise(x_bound, x_step)

@@ -1,0 +1,47 @@
+"""Which decoders there are: ours and those of other installed packages, by entry point."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import Any
+
+from bmi_decoder.decoders.decoder import Decoder
+from bmi_decoder.errors import InputError
+
+GROUP = "bmi_decoder.decoders"
+
+
+def decoder_names() -> list[str]:
+    """Names of all registered decoders."""
+    return sorted(point.name for point in entry_points(group=GROUP))
+
+
+def decoder_class(name: str) -> type[Decoder]:
+    """The class behind a name.
+
+    Raises
+    ------
+    InputError
+        If there is none, naming those that exist.
+    """
+    for point in entry_points(group=GROUP, name=name):
+        found = point.load()
+        if not (isinstance(found, type) and issubclass(found, Decoder)):
+            raise InputError(f"entry point {point.value!r} of decoder {name!r} is not a Decoder class")
+        return found
+    raise InputError(f"there is no decoder {name!r}; choose one of {', '.join(decoder_names())}")
+
+
+def build_decoder(name: str, n_channels: int, n_outputs: int, hyper_parameters: dict[str, Any]) -> Decoder:
+    """A decoder with given hyper-parameters.
+
+    Raises
+    ------
+    InputError
+        If the decoder does not have one of them.
+    """
+    cls = decoder_class(name)
+    try:
+        return cls(n_channels, n_outputs, **hyper_parameters)
+    except TypeError as error:
+        raise InputError(f"decoder {name!r}: {error}; see 'bmi-decoder decoders'") from None

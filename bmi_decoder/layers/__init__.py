@@ -1,0 +1,1 @@
+"""Building blocks of decoders: each trains in torch and lowers itself to the streaming machine."""

@@ -1,0 +1,58 @@
+"""Linear layers."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from bmi_decoder.layers.layer import Layer, State
+
+if TYPE_CHECKING:
+    from bmi_decoder.machine.builder import Builder, Slot
+
+_MANTISSA = 24
+
+
+class Dense(Layer):
+    """``W x + b``, with torch's initial values.
+
+    Notes
+    -----
+    Inputs that are whole multiples of a power of two (spikes, counts, quantised channels) make exact
+    arithmetic possible: `finalise` rounds weights and bias to a grid so fine that every partial sum fits the
+    24-bit mantissa of float32. The current is then the same number in whatever order it is summed, so the
+    thresholds behind it fire identically in torch, ONNX and the streaming machine. With real-valued inputs
+    nothing is rounded.
+    """
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(n_in, n_out)
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """One bin."""
+        return self.linear(x), state
+
+    def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """All bins in one product."""
+        return self.linear(x), state
+
+    def lower(self, builder: Builder, x: Slot) -> Slot:
+        """One linear instruction."""
+        return builder.linear(x, self.linear.weight.detach().numpy(), self.linear.bias.detach().numpy())
+
+    @torch.no_grad()
+    def finalise(self, x_bound: float, x_step: float) -> tuple[float, float]:
+        """Round to the grid of exact sums; see the class notes."""
+        if not x_step or math.isinf(x_bound):
+            return float("inf"), 0.0
+        weight, bias = self.linear.weight, self.linear.bias
+        largest = float((weight.abs().sum(1) * x_bound + bias.abs()).max())
+        # One bit of head room, because rounding can push the largest sum over a power of two.
+        step = 2.0 ** (math.floor(math.log2(max(largest, 1e-30))) + 2 - _MANTISSA)
+        weight.copy_(torch.round(weight * (x_step / step)) * (step / x_step))
+        bias.copy_(torch.round(bias / step) * step)
+        return float("inf"), 0.0

@@ -1,0 +1,108 @@
+"""What a layer is, and a stack of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from bmi_decoder.machine.builder import Builder, Slot
+
+State = dict[str, Tensor]
+"""Named state, each tensor (batch, ...) float32."""
+
+
+class Layer(nn.Module):
+    """One stage of a decoder: a causal function of the input and its own state.
+
+    A layer without state overrides `step` alone. One with state also gives `initial_state`; one that has a
+    faster form over many bins overrides `scan`, which must equal repeated `step`.
+    """
+
+    def initial_state(self, batch: int) -> State:
+        """State before the first bin."""
+        return {}
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """One bin: x (B, C) to y (B, N)."""
+        raise NotImplementedError(f"{type(self).__name__} defines no step")
+
+    def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Many bins: x (B, T, C) to y (B, T, N)."""
+        outputs = []
+        for t in range(x.shape[1]):
+            y, state = self.step(x[:, t], state)
+            outputs.append(y)
+        return torch.stack(outputs, 1), state
+
+    def lower(self, builder: Builder, x: Slot) -> Slot:
+        """Emit this layer's instructions."""
+        raise NotImplementedError(f"{type(self).__name__} has no instruction in the streaming machine")
+
+    def finalise(self, x_bound: float, x_step: float) -> tuple[float, float]:
+        """Make the parameters ready to deploy, knowing what comes in.
+
+        Parameters
+        ----------
+        x_bound : float
+            Largest magnitude of an input element; infinite where unknown.
+        x_step : float
+            Inputs are whole multiples of this power of two; 0 where they can be any real number.
+
+        Returns
+        -------
+        (float, float)
+            The same two facts about this layer's output.
+        """
+        return float("inf"), 0.0
+
+
+class Stack(Layer):
+    """Layers one after the other; the state of layer ``name`` is found under ``name.field``."""
+
+    def __init__(self, layers: Mapping[str, Layer]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleDict(dict(layers))
+
+    def _named(self) -> list[tuple[str, Layer]]:
+        return [(name, layer) for name, layer in self.layers.items() if isinstance(layer, Layer)]
+
+    def initial_state(self, batch: int) -> State:
+        """State of all layers."""
+        return {
+            f"{name}.{field}": value
+            for name, layer in self._named()
+            for field, value in layer.initial_state(batch).items()
+        }
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """One bin through all layers."""
+        return self._through("step", x, state)
+
+    def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Many bins, layer by layer: each runs its fast form over the whole stretch."""
+        return self._through("scan", x, state)
+
+    def _through(self, method: str, x: Tensor, state: State) -> tuple[Tensor, State]:
+        following: State = {}
+        for name, layer in self._named():
+            prefix = f"{name}."
+            own = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+            x, own = getattr(layer, method)(x, own)
+            following.update({prefix + field: value for field, value in own.items()})
+        return x, following
+
+    def lower(self, builder: Builder, x: Slot) -> Slot:
+        """Emit all layers."""
+        for _, layer in self._named():
+            x = layer.lower(builder, x)
+        return x
+
+    def finalise(self, x_bound: float, x_step: float) -> tuple[float, float]:
+        """Finalise all layers in order."""
+        for _, layer in self._named():
+            x_bound, x_step = layer.finalise(x_bound, x_step)
+        return x_bound, x_step

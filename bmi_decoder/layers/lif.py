@@ -1,0 +1,184 @@
+"""Leaky integrate-and-fire neurons."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bmi_decoder.layers.layer import Layer, State
+from bmi_decoder.layers.lif_scan import backward_scan, forward_scan
+from bmi_decoder.machine.kernels.spiking import RESET_NONE, RESET_SUBTRACT, RESET_ZERO
+
+if TYPE_CHECKING:
+    from bmi_decoder.machine.builder import Builder, Slot
+
+Reset = Literal["none", "subtract", "zero"]
+_RESETS: dict[Reset, int] = {"none": RESET_NONE, "subtract": RESET_SUBTRACT, "zero": RESET_ZERO}
+
+ATAN_SLOPE = 2.0
+"""alpha of the arctangent surrogate."""
+
+
+class Lif(Layer):
+    """Spiking neurons with learned decay and threshold, as snnTorch's ``Leaky``.
+
+    Per bin: the reset is decided by the previous membrane, the spike by the new one, both with a strict ``>``::
+
+        r = H(m - th);  m = beta * m + I - r * th;  s = H(m - th)
+
+    The surrogate of H is arctangent: ``dH/du = (a/2) / (1 + (pi/2 a u)^2)`` with a = 2; no gradient flows
+    through r.
+
+    Parameters
+    ----------
+    n : int
+        Neurons.
+    beta, threshold : float
+        Initial values; beta is limited to [0, 1] in use.
+    reset : {"none", "subtract", "zero"}
+    per_neuron : bool
+        One decay and threshold per neuron, instead of one per layer.
+
+    Notes
+    -----
+    State: ``membrane`` (B, n). Eshraghian et al. 2023, Proc. IEEE 111, section IV; Zhou, Sun & Basu 2025.
+    """
+
+    def __init__(self, n: int, beta: float, threshold: float, reset: Reset, per_neuron: bool = False) -> None:
+        super().__init__()
+        self.n, self.reset = n, reset
+        shape = (n,) if per_neuron else ()
+        self.beta = nn.Parameter(torch.full(shape, beta))
+        self.threshold = nn.Parameter(torch.full(shape, threshold))
+
+    def initial_state(self, batch: int) -> State:
+        """Membranes at rest."""
+        return {"membrane": torch.zeros(batch, self.n)}
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """One bin of currents to one bin of spikes."""
+        before, threshold = state["membrane"], self.threshold
+        membrane = self.beta.clamp(0, 1) * before + x
+        fired = before > threshold
+        if self.reset == "subtract":
+            membrane = membrane - fired.to(x.dtype) * threshold
+        elif self.reset == "zero":
+            membrane = torch.where(fired, torch.zeros_like(membrane), membrane)
+        above = membrane - threshold
+        spikes = _Spike.apply(above) if torch.is_grad_enabled() else (above > 0).to(x.dtype)
+        return spikes, {"membrane": membrane}
+
+    def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """All bins in compiled loops, forward and backward."""
+        spikes, membrane = _LifScan.apply(
+            x, state["membrane"], self.beta.clamp(0, 1), self.threshold, _RESETS[self.reset]
+        )
+        return spikes, {"membrane": membrane[:, -1]}
+
+    def lower(self, builder: Builder, x: Slot) -> Slot:
+        """One instruction."""
+        membrane = builder.state("lif.membrane", np.zeros(self.n))
+        beta, threshold = self.beta.detach().clamp(0, 1).numpy(), self.threshold.detach().numpy()
+        return builder.lif(x, membrane, beta, threshold, _RESETS[self.reset])
+
+    def finalise(self, x_bound: float, x_step: float) -> tuple[float, float]:
+        """Spikes are 0 or 1."""
+        return 1.0, 1.0
+
+
+class LeakyReadout(Layer):
+    """A leaky integrator without spikes: the output is the membrane, ``m = beta m + I``.
+
+    The threshold takes no part in the output. It is kept because the published model has it, learned, in
+    its list of parameters.
+
+    Notes
+    -----
+    State: ``membrane`` (B, n).
+    """
+
+    def __init__(self, n: int, beta: float, threshold: float) -> None:
+        super().__init__()
+        self.n = n
+        self.beta = nn.Parameter(torch.tensor(beta))
+        self.threshold = nn.Parameter(torch.tensor(threshold))
+
+    def initial_state(self, batch: int) -> State:
+        """Membranes at rest."""
+        return {"membrane": torch.zeros(batch, self.n)}
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """One bin."""
+        membrane = self.beta.clamp(0, 1) * state["membrane"] + x
+        return membrane, {"membrane": membrane}
+
+    def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """All bins in compiled loops."""
+        beta = self.beta.clamp(0, 1)
+        _, membrane = _LifScan.apply(x, state["membrane"], beta, torch.zeros_like(beta), RESET_NONE)
+        return membrane, {"membrane": membrane[:, -1]}
+
+    def lower(self, builder: Builder, x: Slot) -> Slot:
+        """One instruction."""
+        membrane = builder.state("readout.membrane", np.zeros(self.n))
+        return builder.leaky_integrator(x, membrane, self.beta.detach().clamp(0, 1).numpy())
+
+
+class _Spike(torch.autograd.Function):
+    """Heaviside forward, arctangent surrogate backward."""
+
+    @staticmethod
+    def forward(ctx: Any, u: Tensor) -> Tensor:
+        ctx.save_for_backward(u)
+        return (u > 0).to(u.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (u,) = ctx.saved_tensors
+        return grads[0] * (ATAN_SLOPE / 2) / (1 + (torch.pi / 2 * ATAN_SLOPE * u) ** 2)
+
+
+class _LifScan(torch.autograd.Function):
+    """Spikes and membranes of LIF neurons over (B, T, N), with the surrogate's gradient through time."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, current: Tensor, initial: Tensor, beta: Tensor, threshold: Tensor, reset: int
+    ) -> tuple[Tensor, Tensor]:
+        n = current.shape[2]
+        ctx.neurons = [p.detach().expand(n).contiguous().numpy() for p in (beta, threshold)]
+        ctx.reset, ctx.shared = reset, beta.ndim == 0
+        spikes, membrane = (torch.empty(current.shape) for _ in range(2))
+        forward_scan(_array(current), _array(initial), *ctx.neurons, reset, spikes.numpy(), membrane.numpy())
+        ctx.save_for_backward(initial, membrane)
+        return spikes, membrane
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        initial, membrane = ctx.saved_tensors
+        d_current, d_initial = torch.empty(membrane.shape), torch.empty(initial.shape)
+        d_beta, d_threshold = (np.zeros_like(p) for p in ctx.neurons)
+        backward_scan(
+            _array(grads[0]),
+            _array(grads[1]),
+            _array(initial),
+            membrane.numpy(),
+            *ctx.neurons,
+            ctx.reset,
+            np.float32(ATAN_SLOPE),
+            d_current.numpy(),
+            d_initial.numpy(),
+            d_beta,
+            d_threshold,
+        )
+        d_neurons = [torch.from_numpy(d) for d in (d_beta, d_threshold)]
+        if ctx.shared:
+            d_neurons = [d.sum() for d in d_neurons]
+        return d_current, d_initial, *d_neurons, None
+
+
+def _array(tensor: Tensor) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return tensor.detach().contiguous().numpy()

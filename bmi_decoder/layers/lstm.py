@@ -1,0 +1,58 @@
+"""Long short-term memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bmi_decoder.layers.layer import Layer, State
+
+if TYPE_CHECKING:
+    from bmi_decoder.machine.builder import Builder, Slot
+
+
+class Lstm(Layer):
+    """One LSTM layer with torch's parametrisation; Xavier-normal weights, zero biases where asked.
+
+    State: ``h`` and ``c``, each (B, H).
+    """
+
+    def __init__(self, n_in: int, n_hidden: int, xavier: bool) -> None:
+        super().__init__()
+        self.n_hidden = n_hidden
+        self.lstm = nn.LSTM(n_in, n_hidden, batch_first=True)
+        if xavier:
+            nn.init.xavier_normal_(self.lstm.weight_ih_l0)
+            nn.init.xavier_normal_(self.lstm.weight_hh_l0)
+
+    def initial_state(self, batch: int) -> State:
+        """Zeros."""
+        return {"h": torch.zeros(batch, self.n_hidden), "c": torch.zeros(batch, self.n_hidden)}
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """One bin, written out so that it exports to ONNX operators."""
+        h, c = state["h"], state["c"]
+        p = self.lstm
+        gates = nn.functional.linear(x, p.weight_ih_l0, p.bias_ih_l0)
+        gates = gates + nn.functional.linear(h, p.weight_hh_l0, p.bias_hh_l0)
+        i, f, g, o = gates.chunk(4, 1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        h = torch.sigmoid(o) * torch.tanh(c)
+        return h, {"h": h, "c": c}
+
+    def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """All bins in torch's fused implementation."""
+        y, (h, c) = self.lstm(x, (state["h"][None].contiguous(), state["c"][None].contiguous()))
+        return y, {"h": h[0], "c": c[0]}
+
+    def lower(self, builder: Builder, x: Slot) -> Slot:
+        """Two products into one gate vector, then the cell."""
+        p = {name: value.detach().numpy() for name, value in self.lstm.named_parameters()}
+        hidden = builder.state("lstm.h", np.zeros(self.n_hidden))
+        cell = builder.state("lstm.c", np.zeros(self.n_hidden))
+        gates = builder.linear(x, p["weight_ih_l0"], p["bias_ih_l0"] + p["bias_hh_l0"])
+        builder.linear(hidden, p["weight_hh_l0"], onto=gates)
+        return builder.lstm_cell(gates, hidden, cell)

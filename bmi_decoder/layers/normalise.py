@@ -1,0 +1,152 @@
+"""What happens to channels before a decoder's first weights, and to its outputs after the last."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from bmi_decoder.layers.layer import Layer, State
+
+if TYPE_CHECKING:
+    from bmi_decoder.machine.builder import Builder, Slot
+
+
+class _Pointwise(Layer):
+    """A layer that treats every bin alike."""
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """One bin."""
+        return self(x), state
+
+    def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """All bins at once."""
+        return self(x), state
+
+
+class LayerNorm(_Pointwise):
+    """Layer normalisation over the channels of each bin, as `torch.nn.LayerNorm`."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(n)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise the last axis."""
+        return self.norm(x)
+
+    def lower(self, builder: Builder, x: Slot) -> Slot:
+        """One instruction."""
+        return builder.layer_norm(
+            x, self.norm.weight.detach().numpy(), self.norm.bias.detach().numpy(), self.norm.eps
+        )
+
+
+class Standardise(_Pointwise):
+    """Per channel ``(x - mean) / std`` with the training data's figures; a silent channel stays 0."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.ones(n))
+        self.register_buffer("shift", torch.zeros(n))
+
+    def calibrate(self, x: Tensor) -> None:
+        """Take mean and deviation from x (T, C)."""
+        deviation, mean = torch.std_mean(x, 0)
+        silent = deviation < 1e-6
+        self.scale.copy_(torch.where(silent, torch.zeros_like(deviation), 1 / deviation.clamp(min=1e-6)))
+        self.shift.copy_(-mean * self.scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scale and shift the last axis."""
+        return x * self.scale + self.shift
+
+    def lower(self, builder: Builder, x: Slot) -> Slot:
+        """One instruction."""
+        return builder.affine(x, self.scale.numpy(), self.shift.numpy())
+
+
+class Binarise(_Pointwise):
+    """1 where a channel spiked in the bin, else 0."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Threshold at zero."""
+        return (x > 0).to(x.dtype)
+
+    def lower(self, builder: Builder, x: Slot) -> Slot:
+        """One instruction."""
+        return builder.binarise(x)
+
+    def finalise(self, x_bound: float, x_step: float) -> tuple[float, float]:
+        """Output is 0 or 1."""
+        return 1.0, 1.0
+
+
+class Quantise(_Pointwise):
+    """Graded input for spiking layers: multiples of `step`, limited to ``[-limit, limit]``.
+
+    Rounding is half to even and passes gradients straight through; it makes the sums behind it exact.
+
+    Parameters
+    ----------
+    step : float
+        A power of two.
+    limit : float
+        A multiple of `step`.
+    """
+
+    def __init__(self, step: float, limit: float) -> None:
+        super().__init__()
+        self.grid, self.limit = step, limit
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Round and limit."""
+        return (torch.round(x / self.grid) * self.grid).clamp(-self.limit, self.limit)
+
+    def lower(self, builder: Builder, x: Slot) -> Slot:
+        """One instruction."""
+        return builder.quantise(x, self.grid, -self.limit, self.limit)
+
+    def finalise(self, x_bound: float, x_step: float) -> tuple[float, float]:
+        """Output is on the grid."""
+        return self.limit, self.grid
+
+
+class Dropout(_Pointwise):
+    """Dropout while training; nothing in a deployed decoder."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(p)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop elements at random."""
+        return self.dropout(x)
+
+    def lower(self, builder: Builder, x: Slot) -> Slot:
+        """No instruction."""
+        return x
+
+    def finalise(self, x_bound: float, x_step: float) -> tuple[float, float]:
+        """Passes everything on."""
+        return x_bound, x_step
+
+
+class OutputScale(_Pointwise):
+    """One learned factor per output, drawn from N(0, 1) as in the seed paper."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.randn(n))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Multiply the last axis."""
+        return x * self.scale
+
+    def lower(self, builder: Builder, x: Slot) -> Slot:
+        """One instruction."""
+        return builder.affine(x, self.scale.detach().numpy())

@@ -1,0 +1,283 @@
+"""Assembles programs: what decoders and filters talk to when they are lowered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bmi_decoder.machine.instruction import UNUSED, WIDTH, Instruction, Kind
+from bmi_decoder.machine.instruction_set import INSTRUCTIONS
+from bmi_decoder.machine.kernels.linear import ACCUMULATE, LINEAR, REPLACE
+from bmi_decoder.machine.kernels.lstm import LSTM_CELL
+from bmi_decoder.machine.kernels.move import COPY, INPUT, OUTPUT
+from bmi_decoder.machine.kernels.scale import AFFINE, BINARISE, LAYER_NORM, QUANTISE
+from bmi_decoder.machine.kernels.spiking import LEAKY_INTEGRATOR, LIF, PER_NEURON, SCALAR
+from bmi_decoder.machine.kernels.window import BOXCAR, FIR, boxcar_state_size, fir_state_size
+from bmi_decoder.machine.program import Program
+
+_STATE, _SCRATCH = "state", "scratch"
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A vector in the arena: `size` elements of one region, at an offset that is final when built."""
+
+    region: str
+    offset: int
+    size: int
+
+
+class Builder:
+    """Builds one program, instruction by instruction.
+
+    Parameters
+    ----------
+    n_inputs : int
+        Length of the input row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> builder = Builder(3)
+    >>> y = builder.linear(builder.input(), np.ones((2, 3)), bias=np.zeros(2))
+    >>> builder.output(y)
+    >>> program = builder.build()
+    >>> program.n_inputs, program.n_outputs
+    (3, 2)
+    """
+
+    def __init__(self, n_inputs: int) -> None:
+        self.n_inputs = n_inputs
+        self._n_outputs = 0
+        self._rows: list[tuple[Instruction, dict[str, int | Slot]]] = []
+        self._params: list[npt.NDArray[np.float32]] = []
+        self._n_params = 0
+        self._state: list[npt.NDArray[np.float32]] = []
+        self._fields: dict[str, tuple[int, int]] = {}
+        self._sizes = {_STATE: 0, _SCRATCH: 0}
+
+    def param(self, values: npt.ArrayLike) -> int:
+        """Store constants; returns their offset."""
+        array = np.ascontiguousarray(values, np.float32).ravel()
+        offset = self._n_params
+        self._params.append(array)
+        self._n_params += array.size
+        return offset
+
+    def state(self, name: str, initial: npt.ArrayLike) -> Slot:
+        """Reserve state that lives from bin to bin, with its value after a reset.
+
+        A second field of the same name gets a number behind it.
+        """
+        array = np.ascontiguousarray(initial, np.float32).ravel()
+        unique, n = name, 1
+        while unique in self._fields:
+            n += 1
+            unique = f"{name}{n}"
+        slot = Slot(_STATE, self._sizes[_STATE], array.size)
+        self._fields[unique] = (slot.offset, slot.size)
+        self._state.append(array)
+        self._sizes[_STATE] += array.size
+        return slot
+
+    def scratch(self, size: int) -> Slot:
+        """Reserve a vector that is meaningful within one bin only."""
+        slot = Slot(_SCRATCH, self._sizes[_SCRATCH], size)
+        self._sizes[_SCRATCH] += size
+        return slot
+
+    def emit(self, instruction: Instruction, **operands: int | Slot) -> None:
+        """Append an instruction, operands by name."""
+        names = {name for name, _ in instruction.operands}
+        if set(operands) != names:
+            raise TypeError(f"{instruction.name} takes {sorted(names)}, got {sorted(operands)}")
+        self._rows.append((instruction, operands))
+
+    def input(self) -> Slot:
+        """The input row."""
+        slot = self.scratch(self.n_inputs)
+        self.emit(INPUT, dst=slot, n=self.n_inputs, column=0)
+        return slot
+
+    def output(self, source: Slot) -> None:
+        """Append a vector to the output row."""
+        self.emit(OUTPUT, src=source, n=source.size, column=self._n_outputs)
+        self._n_outputs += source.size
+
+    def linear(
+        self,
+        x: Slot,
+        weight: npt.ArrayLike,
+        bias: npt.ArrayLike | None = None,
+        onto: Slot | None = None,
+    ) -> Slot:
+        """``W x + b`` with `weight` (n_out, n_in) as in torch; added onto `onto` where given."""
+        matrix = np.asarray(weight, np.float32)
+        n_out, n_in = matrix.shape
+        if n_in != x.size:
+            raise ValueError(f"weight takes {n_in} inputs, the vector has {x.size}")
+        y = self.scratch(n_out) if onto is None else onto
+        self.emit(
+            LINEAR,
+            dst=y,
+            src=x,
+            n_in=n_in,
+            n_out=n_out,
+            weight=self.param(matrix.T),
+            bias=UNUSED if bias is None else self.param(bias),
+            mode=REPLACE if onto is None else ACCUMULATE,
+        )
+        return y
+
+    def layer_norm(self, x: Slot, weight: npt.ArrayLike, bias: npt.ArrayLike, epsilon: float) -> Slot:
+        """Layer normalisation over the vector."""
+        y = self.scratch(x.size)
+        self.emit(
+            LAYER_NORM,
+            dst=y,
+            src=x,
+            n=x.size,
+            weight=self.param(weight),
+            bias=self.param(bias),
+            epsilon=self.param([epsilon]),
+        )
+        return y
+
+    def affine(self, x: Slot, scale: npt.ArrayLike, shift: npt.ArrayLike | None = None) -> Slot:
+        """``x * scale + shift``, elementwise."""
+        y = self.scratch(x.size)
+        offset = UNUSED if shift is None else self.param(shift)
+        self.emit(AFFINE, dst=y, src=x, n=x.size, scale=self.param(scale), shift=offset)
+        return y
+
+    def binarise(self, x: Slot) -> Slot:
+        """1 where the input is positive, else 0."""
+        y = self.scratch(x.size)
+        self.emit(BINARISE, dst=y, src=x, n=x.size)
+        return y
+
+    def quantise(self, x: Slot, step: float, low: float, high: float) -> Slot:
+        """Multiples of `step`, limited to ``[low, high]``."""
+        y = self.scratch(x.size)
+        self.emit(QUANTISE, dst=y, src=x, n=x.size, grid=self.param([step, low, high]))
+        return y
+
+    def lstm_cell(self, gates: Slot, hidden: Slot, cell: Slot) -> Slot:
+        """Apply LSTM gates to the state; returns the hidden vector."""
+        self.emit(LSTM_CELL, gates=gates, hidden=hidden, cell=cell, n=hidden.size)
+        return hidden
+
+    def lif(
+        self, current: Slot, membrane: Slot, beta: npt.ArrayLike, threshold: npt.ArrayLike, reset: int
+    ) -> Slot:
+        """Leaky integrate-and-fire spikes; `beta` and `threshold` are scalars or one per neuron."""
+        y = self.scratch(current.size)
+        per_neuron = np.size(beta) > 1 or np.size(threshold) > 1
+        shape = (current.size,) if per_neuron else (1,)
+        self.emit(
+            LIF,
+            dst=y,
+            current=current,
+            membrane=membrane,
+            n=current.size,
+            beta=self.param(np.broadcast_to(np.ravel(beta), shape)),
+            threshold=self.param(np.broadcast_to(np.ravel(threshold), shape)),
+            reset=reset,
+            sharing=PER_NEURON if per_neuron else SCALAR,
+        )
+        return y
+
+    def leaky_integrator(self, current: Slot, membrane: Slot, beta: npt.ArrayLike) -> Slot:
+        """A membrane without spikes or reset."""
+        y = self.scratch(current.size)
+        self.emit(
+            LEAKY_INTEGRATOR,
+            dst=y,
+            current=current,
+            membrane=membrane,
+            n=current.size,
+            beta=self.param(beta),
+            sharing=PER_NEURON if np.size(beta) > 1 else SCALAR,
+        )
+        return y
+
+    def boxcar(self, x: Slot, width: int, name: str = "boxcar") -> Slot:
+        """Sum of the last `width` inputs."""
+        y = self.scratch(x.size)
+        state = self.state(name, np.zeros(boxcar_state_size(x.size, width)))
+        self.emit(BOXCAR, dst=y, src=x, n=x.size, width=width, state=state)
+        return y
+
+    def fir(self, x: Slot, taps: npt.ArrayLike, name: str = "fir") -> Slot:
+        """FIR filter on every element, oldest tap first; passes the input through until its ring is full."""
+        y = self.scratch(x.size)
+        width = np.size(taps)
+        state = self.state(name, np.zeros(fir_state_size(x.size, width)))
+        self.emit(FIR, dst=y, src=x, n=x.size, width=width, taps=self.param(taps), state=state)
+        return y
+
+    def embed(self, program: Program, x: Slot, prefix: str) -> Slot:
+        """Another, verified program as a part of this one: its input is `x`, its output row is returned."""
+        params = self.param(program.params)
+        state = Slot(_STATE, self._sizes[_STATE], program.initial_state.size)
+        for name, (offset, length) in program.state_fields.items():
+            self._fields[f"{prefix}.{name}"] = (state.offset + offset, length)
+        self._state.append(program.initial_state)
+        self._sizes[_STATE] += state.size
+        scratch = self.scratch(program.arena_size - state.size)
+        y = self.scratch(program.n_outputs)
+        for row in program.instructions.tolist():
+            instruction = INSTRUCTIONS[row[0]]
+            operands: dict[str, int | Slot] = {}
+            for name, kind in instruction.operands:
+                value = row[1 + len(operands)]
+                if kind is Kind.ARENA and value < state.size:
+                    operands[name] = Slot(_STATE, state.offset + value, 0)
+                elif kind is Kind.ARENA:
+                    operands[name] = Slot(_SCRATCH, scratch.offset + value - state.size, 0)
+                elif kind is Kind.PARAMS and value != UNUSED:
+                    operands[name] = params + value
+                else:
+                    operands[name] = value
+            if instruction is INPUT:
+                source = Slot(x.region, x.offset + _integer(operands["column"]), 0)
+                self.emit(COPY, dst=operands["dst"], src=source, n=operands["n"])
+            elif instruction is OUTPUT:
+                target = Slot(y.region, y.offset + _integer(operands["column"]), 0)
+                self.emit(COPY, dst=target, src=operands["src"], n=operands["n"])
+            else:
+                self.emit(instruction, **operands)
+        return y
+
+    def build(self) -> Program:
+        """The finished, verified program."""
+        base: Mapping[str, int] = {_STATE: 0, _SCRATCH: self._sizes[_STATE]}
+        table = np.zeros((len(self._rows), WIDTH), np.int64)
+        for row, (instruction, operands) in zip(table, self._rows, strict=True):
+            row[0] = instruction.opcode
+            for column, (name, _) in enumerate(instruction.operands, start=1):
+                value = operands[name]
+                row[column] = base[value.region] + value.offset if isinstance(value, Slot) else value
+        program = Program(
+            instructions=table,
+            params=_joined(self._params),
+            initial_state=_joined(self._state),
+            arena_size=self._sizes[_STATE] + self._sizes[_SCRATCH],
+            n_inputs=self.n_inputs,
+            n_outputs=self._n_outputs,
+            state_fields=dict(self._fields),
+        )
+        program.verify()
+        return program
+
+
+def _joined(arrays: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    return np.concatenate([*arrays, np.zeros(0, np.float32)])
+
+
+def _integer(value: int | Slot) -> int:
+    assert isinstance(value, int)
+    return value

@@ -1,0 +1,78 @@
+"""A running program: its arena, and copies of its state."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from bmi_decoder.errors import InputError
+from bmi_decoder.machine.program import Program
+from bmi_decoder.machine.run import run
+
+
+class Executor:
+    """Runs a program bin by bin or over whole recordings, with the same compiled function.
+
+    Parameters
+    ----------
+    program : Program
+        Verified here once more, because nothing is checked while it runs.
+    """
+
+    def __init__(self, program: Program) -> None:
+        program.verify()
+        self.program = program
+        self._arena = np.zeros(program.arena_size, np.float32)
+        self._n_state = program.initial_state.size
+        self.reset()
+
+    def reset(self) -> None:
+        """Return to the state before the first bin."""
+        self._arena[: self._n_state] = self.program.initial_state
+
+    def state(self) -> npt.NDArray[np.float32]:
+        """A copy of the state."""
+        return self._arena[: self._n_state].copy()
+
+    def load_state(self, state: npt.ArrayLike) -> None:
+        """Continue from a state that `state` returned.
+
+        Raises
+        ------
+        InputError
+            If it is not a float32 vector of this program's state length.
+        """
+        array = np.asarray(state)
+        if array.dtype != np.float32 or array.shape != (self._n_state,):
+            raise InputError(
+                f"state must be a float32 vector of {self._n_state} elements, got {array.dtype} {array.shape}"
+            )
+        self._arena[: self._n_state] = array
+
+    def run_into(self, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> None:
+        """Run the rows of `x` (T, n_inputs) into `y` (T, n_outputs); both C-contiguous float32, unchecked.
+
+        This is the hot path: the caller made both arrays once, with `rows`.
+        """
+        run(self.program.instructions, self.program.params, self._arena, x, y)
+
+    def rows(self, n: int = 1) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Input and output arrays of `n` rows for `run_into`."""
+        return np.zeros((n, self.program.n_inputs), np.float32), np.zeros((n, self.program.n_outputs), np.float32)
+
+    def run(self, x: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """Run rows and return their outputs, shape (T, n_outputs).
+
+        Raises
+        ------
+        InputError
+            If `x` is not a (T, n_inputs) array of real numbers.
+        """
+        rows = np.asarray(x)
+        if rows.ndim != 2 or rows.shape[1] != self.program.n_inputs:
+            raise InputError(f"input must have shape (bins, {self.program.n_inputs}), got {rows.shape}")
+        if rows.dtype.kind not in "biuf":
+            raise InputError(f"input must be real numbers, got dtype {rows.dtype}")
+        y = np.zeros((len(rows), self.program.n_outputs), np.float32)
+        self.run_into(np.ascontiguousarray(rows, np.float32), y)
+        return y

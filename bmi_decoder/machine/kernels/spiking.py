@@ -1,0 +1,85 @@
+"""Leaky integrate-and-fire neurons."""
+
+import numpy as np
+
+from bmi_decoder.machine.instruction import Instruction, Kind, param, read, update, write
+from bmi_decoder.machine.kernels.jit import exact_kernel
+
+RESET_NONE, RESET_SUBTRACT, RESET_ZERO = 0, 1, 2
+SCALAR, PER_NEURON = 0, 1
+
+LIF = Instruction(
+    9,
+    "lif",
+    (
+        ("dst", Kind.ARENA),
+        ("current", Kind.ARENA),
+        ("membrane", Kind.ARENA),
+        ("n", Kind.SIZE),
+        ("beta", Kind.PARAMS),
+        ("threshold", Kind.PARAMS),
+        ("reset", Kind.CHOICE),
+        ("sharing", Kind.CHOICE),
+    ),
+    lambda o: (
+        read(o["current"], o["n"]),
+        *update(o["membrane"], o["n"]),
+        *param(o["beta"], o["n"] if o["sharing"] == PER_NEURON else 1),
+        *param(o["threshold"], o["n"] if o["sharing"] == PER_NEURON else 1),
+        write(o["dst"], o["n"]),
+    ),
+    {"reset": (RESET_NONE, RESET_SUBTRACT, RESET_ZERO), "sharing": (SCALAR, PER_NEURON)},
+)
+LEAKY_INTEGRATOR = Instruction(
+    10,
+    "leaky_integrator",
+    (
+        ("dst", Kind.ARENA),
+        ("current", Kind.ARENA),
+        ("membrane", Kind.ARENA),
+        ("n", Kind.SIZE),
+        ("beta", Kind.PARAMS),
+        ("sharing", Kind.CHOICE),
+    ),
+    lambda o: (
+        read(o["current"], o["n"]),
+        *update(o["membrane"], o["n"]),
+        *param(o["beta"], o["n"] if o["sharing"] == PER_NEURON else 1),
+        write(o["dst"], o["n"]),
+    ),
+    {"sharing": (SCALAR, PER_NEURON)},
+)
+
+
+@exact_kernel
+def lif(arena, params, dst, current, membrane, n, beta, threshold, reset, sharing):  # type: ignore[no-untyped-def]
+    """One bin of leaky integrate-and-fire with snnTorch's delayed reset.
+
+    The reset is decided by the previous membrane, the spike by the new one, both with a strict ``>``.
+    """
+    s = arena[dst : dst + n]
+    i_in = arena[current : current + n]
+    m = arena[membrane : membrane + n]
+    for k in range(n):
+        p = k * sharing
+        th = params[threshold + p]
+        before = m[k]
+        after = params[beta + p] * before + i_in[k]
+        if before > th:
+            if reset == RESET_SUBTRACT:
+                after = after - th
+            elif reset == RESET_ZERO:
+                after = np.float32(0)
+        m[k] = after
+        s[k] = np.float32(after > th)
+
+
+@exact_kernel
+def leaky_integrator(arena, params, dst, current, membrane, n, beta, sharing):  # type: ignore[no-untyped-def]
+    """``m = beta m + I``; the output is the membrane."""
+    y = arena[dst : dst + n]
+    i_in = arena[current : current + n]
+    m = arena[membrane : membrane + n]
+    for k in range(n):
+        m[k] = params[beta + k * sharing] * m[k] + i_in[k]
+        y[k] = m[k]

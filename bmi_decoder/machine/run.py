@@ -1,0 +1,67 @@
+"""The one compiled function that runs every program, live and offline."""
+
+import numba
+
+from bmi_decoder.machine.kernels.linear import LINEAR, linear
+from bmi_decoder.machine.kernels.lstm import LSTM_CELL, lstm_cell
+from bmi_decoder.machine.kernels.move import COPY, INPUT, OUTPUT, copy
+from bmi_decoder.machine.kernels.scale import (
+    AFFINE,
+    BINARISE,
+    LAYER_NORM,
+    QUANTISE,
+    affine,
+    binarise,
+    layer_norm,
+    quantise,
+)
+from bmi_decoder.machine.kernels.spiking import LEAKY_INTEGRATOR, LIF, leaky_integrator, lif
+from bmi_decoder.machine.kernels.window import BOXCAR, FIR, boxcar, fir
+
+_INPUT, _OUTPUT, _COPY, _LINEAR = INPUT.opcode, OUTPUT.opcode, COPY.opcode, LINEAR.opcode
+_LAYER_NORM, _AFFINE = LAYER_NORM.opcode, AFFINE.opcode
+_BINARISE, _QUANTISE = BINARISE.opcode, QUANTISE.opcode
+_LSTM_CELL, _LIF, _LEAKY_INTEGRATOR = LSTM_CELL.opcode, LIF.opcode, LEAKY_INTEGRATOR.opcode
+_BOXCAR, _FIR = BOXCAR.opcode, FIR.opcode
+
+
+@numba.njit(
+    "void(int64[:,::1], float32[::1], float32[::1], float32[:,::1], float32[:,::1])",
+    error_model="numpy",
+    cache=True,
+)
+def run(program, params, arena, x, y):  # type: ignore[no-untyped-def]
+    """Run a verified program for each row of `x`, writing each row of `y`.
+
+    Nothing is bounds-checked here: only programs that `Program.verify` accepted may be run.
+    """
+    for t in range(x.shape[0]):
+        for i in range(program.shape[0]):
+            o = program[i]
+            op = o[0]
+            if op == _LINEAR:
+                linear(arena, params, o[1], o[2], o[3], o[4], o[5], o[6], o[7])
+            elif op == _LIF:
+                lif(arena, params, o[1], o[2], o[3], o[4], o[5], o[6], o[7], o[8])
+            elif op == _LSTM_CELL:
+                lstm_cell(arena, o[1], o[2], o[3], o[4])
+            elif op == _FIR:
+                fir(arena, params, o[1], o[2], o[3], o[4], o[5], o[6])
+            elif op == _BOXCAR:
+                boxcar(arena, o[1], o[2], o[3], o[4], o[5])
+            elif op == _INPUT:
+                copy(arena, o[1], x[t], o[3], o[2])
+            elif op == _OUTPUT:
+                copy(y[t], o[3], arena, o[1], o[2])
+            elif op == _COPY:
+                copy(arena, o[1], arena, o[2], o[3])
+            elif op == _LAYER_NORM:
+                layer_norm(arena, params, o[1], o[2], o[3], o[4], o[5], o[6])
+            elif op == _AFFINE:
+                affine(arena, params, o[1], o[2], o[3], o[4], o[5])
+            elif op == _BINARISE:
+                binarise(arena, o[1], o[2], o[3])
+            elif op == _QUANTISE:
+                quantise(arena, params, o[1], o[2], o[3], o[4])
+            elif op == _LEAKY_INTEGRATOR:
+                leaky_integrator(arena, params, o[1], o[2], o[3], o[4], o[5], o[6])

@@ -1,0 +1,107 @@
+"""Runs a decoder that has no program through its ONNX step, between two machine programs for the filters."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from bmi_decoder.errors import BundleError, InputError
+from bmi_decoder.machine.executor import Executor
+
+
+class OnnxExecutor:
+    """The same methods as `Executor`, around an ONNX Runtime session.
+
+    Parameters
+    ----------
+    step : bytes
+        ONNX model with inputs ``x`` (1, C) and the states, outputs ``y`` (1, K) and the next states in the
+        same order.
+    n_outputs : int
+    front : Executor or None
+        Input filter.
+    back : Executor
+        Raw output to all published variants.
+
+    Raises
+    ------
+    BundleError
+        If the model is not such a step.
+    """
+
+    def __init__(self, step: bytes, n_outputs: int, front: Executor | None, back: Executor) -> None:
+        # Here and not at the top: only decoders without a program pay for loading ONNX Runtime.
+        import onnxruntime  # noqa: PLC0415
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(step, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # noqa: BLE001  ONNX Runtime's exceptions share no base class
+            raise BundleError(f"step.onnx cannot be loaded: {error}") from None
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        if not inputs or inputs[0].name != "x" or len(inputs) != len(outputs) or outputs[0].name != "y":
+            raise BundleError("step.onnx must map x and the states to y and the next states")
+        if any(not isinstance(size, int) for value in inputs for size in value.shape):
+            raise BundleError("step.onnx must have fixed shapes")
+        self._names = [value.name for value in inputs]
+        self._shapes = [tuple(value.shape) for value in inputs[1:]]
+        self._n_channels, self._n_outputs = inputs[0].shape[-1], n_outputs
+        self._front, self._back = front, back
+        self._raw = np.zeros((1, n_outputs), np.float32)
+        self._filtered = np.zeros((1, self._n_channels), np.float32)
+        self.reset()
+
+    def reset(self) -> None:
+        """Return to zeros and fresh filters."""
+        self._states = [np.zeros(shape, np.float32) for shape in self._shapes]
+        self._back.reset()
+        if self._front is not None:
+            self._front.reset()
+
+    def state(self) -> npt.NDArray[np.float32]:
+        """A copy of everything that lives from bin to bin, as one vector."""
+        parts = [*(state.ravel() for state in self._states), self._back.state()]
+        if self._front is not None:
+            parts.append(self._front.state())
+        return np.concatenate(parts)
+
+    def load_state(self, state: npt.ArrayLike) -> None:
+        """Continue from a state that `state` returned."""
+        array = np.asarray(state)
+        if array.dtype != np.float32 or array.shape != self.state().shape:
+            raise InputError(f"state must be float32 {self.state().shape}, got {array.dtype} {array.shape}")
+        at = 0
+        for own in self._states:
+            own[...] = array[at : at + own.size].reshape(own.shape)
+            at += own.size
+        n_back = self._back.state().size
+        self._back.load_state(array[at : at + n_back])
+        if self._front is not None:
+            self._front.load_state(array[at + n_back :])
+
+    def run_into(self, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> None:
+        """Run the rows of `x` (T, C) into `y` (T, V * K)."""
+        for t in range(len(x)):
+            row = x[t : t + 1]
+            if self._front is not None:
+                self._front.run_into(row, self._filtered)
+                row = self._filtered
+            feeds = dict(zip(self._names, [row, *self._states], strict=True))
+            self._raw[:], *self._states = self._session.run(None, feeds)
+            self._back.run_into(self._raw, y[t : t + 1])
+
+    def rows(self, n: int = 1) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Input and output arrays of `n` rows."""
+        n_columns = self._back.program.n_outputs
+        return np.zeros((n, self._n_channels), np.float32), np.zeros((n, n_columns), np.float32)
+
+    def run(self, x: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """Run rows and return their outputs."""
+        rows = np.asarray(x)
+        if rows.ndim != 2 or rows.shape[1] != self._n_channels or rows.dtype.kind not in "biuf":
+            raise InputError(f"input must be numbers (bins, {self._n_channels}), got {rows.dtype} {rows.shape}")
+        _, y = self.rows(len(rows))
+        self.run_into(np.ascontiguousarray(rows, np.float32), y)
+        return y

@@ -1,0 +1,168 @@
+"""Input filter, decoder and output filters as one object, the same online and offline."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from bmi_decoder.bundle import Bundle
+from bmi_decoder.config import BlockFilterSettings, FilterVariant, OutputFilterSettings
+from bmi_decoder.errors import InputError
+from bmi_decoder.machine.builder import Builder, Slot
+from bmi_decoder.machine.executor import Executor
+from bmi_decoder.onnx_executor import OnnxExecutor
+from bmi_decoder.recording import Output, Recording
+from bmi_decoder.wire import Variant
+from filters import FilterDesignError, bessel_sos, block_taps, variant_position
+
+
+class Engine(Protocol):
+    """What runs the rows: the streaming machine, or ONNX Runtime for a decoder that has no program."""
+
+    def reset(self) -> None: ...
+    def state(self) -> npt.NDArray[np.float32]: ...
+    def load_state(self, state: npt.ArrayLike) -> None: ...
+    def run_into(self, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> None: ...
+    def rows(self, n: int = 1) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]: ...
+    def run(self, x: npt.ArrayLike) -> npt.NDArray[np.float32]: ...
+
+
+def filter_taps(variant: FilterVariant, settings: BlockFilterSettings, bin_s: float) -> npt.NDArray[np.float64]:
+    """Taps of a block-bidirectional filter, oldest first.
+
+    Raises
+    ------
+    InputError
+        If the filter cannot be designed at this bin rate, naming the variant.
+    """
+    try:
+        sos = bessel_sos(settings.order, settings.cutoff_hz, 1 / bin_s)
+        return block_taps(sos, settings.width, variant_position(variant, settings.width), settings.boundary)
+    except FilterDesignError as error:
+        raise InputError(f"{variant} filter at {1 / bin_s:g} bins/s: {error}") from None
+
+
+def filter_lookahead(variant: FilterVariant, settings: BlockFilterSettings) -> int:
+    """Bins by which a filter's output describes the past."""
+    return settings.width - 1 - variant_position(variant, settings.width)
+
+
+class Pipeline:
+    """A bundle with output filters, ready to run.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    output_filters : OutputFilterSettings, optional
+        None takes those that were chosen on the decoder's validation data.
+
+    Attributes
+    ----------
+    variants : tuple of Variant
+        What comes out, raw first.
+    lookahead : tuple of int
+        Per variant, bins between the newest input and the moment that its output describes.
+    warm_up : tuple of int
+        Per variant, bins after a reset during which a filter still passes its input through.
+
+    Raises
+    ------
+    InputError
+        If a filter cannot be designed at the decoder's bin rate.
+    """
+
+    def __init__(self, bundle: Bundle, output_filters: OutputFilterSettings | None = None) -> None:
+        manifest = bundle.manifest
+        filters = manifest.output_filters if output_filters is None else output_filters
+        self.bin_s = manifest.bin_s
+        self.n_channels = manifest.n_channels
+        self.outputs = tuple(Output(output.name, output.unit) for output in manifest.outputs)
+        self.variants: tuple[Variant, ...] = filters.variants
+        self.lookahead = (0, *(filter_lookahead(variant, settings) for variant, settings in filters.items()))
+        entry = manifest.input_filter.width - 1 if manifest.input_filter is not None else 0
+        self.warm_up = (entry, *(max(entry, settings.width - 1) for _, settings in filters.items()))
+        taps = [filter_taps(variant, settings, self.bin_s) for variant, settings in filters.items()]
+        entry_taps = (
+            None
+            if manifest.input_filter is None
+            else filter_taps(manifest.input_filter.variant, manifest.input_filter, self.bin_s)
+        )
+        self.engine: Engine = (
+            _machine(bundle, entry_taps, taps)
+            if bundle.program is not None
+            else OnnxExecutor(bundle.onnx, len(self.outputs), _front(self.n_channels, entry_taps), self._back(taps))
+        )
+
+    def _back(self, taps: list[npt.NDArray[np.float64]]) -> Executor:
+        builder = Builder(len(self.outputs))
+        _emit_outputs(builder, builder.input(), taps)
+        return Executor(builder.build())
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Variants and outputs, (V, K)."""
+        return len(self.variants), len(self.outputs)
+
+    def reset(self) -> None:
+        """Return to the state before the first bin."""
+        self.engine.reset()
+
+    def run(self, counts: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """Decode bins (T, C) from the current state; returns (T, V, K)."""
+        return self.engine.run(counts).reshape(-1, *self.shape)
+
+    def decode(self, recording: Recording) -> npt.NDArray[np.float32]:
+        """Decode a whole recording, with a reset at the start of each segment; returns (T, V, K).
+
+        Raises
+        ------
+        InputError
+            If the recording's channels or bin width are not what the decoder was trained on.
+        """
+        self.check_recording(recording)
+        parts = []
+        for start, stop in recording.spans:
+            self.reset()
+            parts.append(self.run(recording.counts[start:stop]))
+        return np.concatenate(parts)
+
+    def check_recording(self, recording: Recording) -> None:
+        """Raise an InputError unless the recording fits the decoder."""
+        if recording.n_channels != self.n_channels:
+            raise InputError(
+                f"{recording.source or 'recording'} has {recording.n_channels} channels, the decoder was trained "
+                f"on {self.n_channels}"
+            )
+        if not np.isclose(recording.bin_s, self.bin_s, rtol=1e-3):
+            raise InputError(
+                f"{recording.source or 'recording'} has bins of {recording.bin_s * 1e3:g} ms, the decoder was "
+                f"trained on {self.bin_s * 1e3:g} ms; read it with that bin width or train anew"
+            )
+
+
+def _machine(
+    bundle: Bundle, entry_taps: npt.NDArray[np.float64] | None, taps: list[npt.NDArray[np.float64]]
+) -> Executor:
+    assert bundle.program is not None
+    builder = Builder(bundle.manifest.n_channels)
+    x = builder.input()
+    if entry_taps is not None:
+        x = builder.fir(x, entry_taps, "input_filter")
+    _emit_outputs(builder, builder.embed(bundle.program, x, "decoder"), taps)
+    return Executor(builder.build())
+
+
+def _front(n_channels: int, entry_taps: npt.NDArray[np.float64] | None) -> Executor | None:
+    if entry_taps is None:
+        return None
+    builder = Builder(n_channels)
+    builder.output(builder.fir(builder.input(), entry_taps, "input_filter"))
+    return Executor(builder.build())
+
+
+def _emit_outputs(builder: Builder, raw: Slot, taps: list[npt.NDArray[np.float64]]) -> None:
+    builder.output(raw)
+    for row in taps:
+        builder.output(builder.fir(raw, row, "output_filter"))

@@ -1,0 +1,19 @@
+"""A simulated subject that reaches: behaviour, neurons and spikes without an animal."""
+
+from bmi_decoder.simulation.population import Population, PopulationSettings
+from bmi_decoder.simulation.provenance import provenance, reproduce, settings_from_provenance
+from bmi_decoder.simulation.reaches import ReachSettings, ReachStream
+from bmi_decoder.simulation.subject import SimulatedSubject, SubjectSettings, simulate
+
+__all__ = [
+    "Population",
+    "PopulationSettings",
+    "ReachSettings",
+    "ReachStream",
+    "SimulatedSubject",
+    "SubjectSettings",
+    "provenance",
+    "reproduce",
+    "settings_from_provenance",
+    "simulate",
+]

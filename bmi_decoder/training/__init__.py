@@ -1,0 +1,1 @@
+"""How decoders learn."""

@@ -1,0 +1,62 @@
+"""From a trained torch module to what a bundle holds."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+
+import torch
+from safetensors.torch import save as save_safetensors
+from torch import Tensor, nn
+
+from bmi_decoder.decoders.decoder import Decoder
+from bmi_decoder.machine.builder import Builder
+from bmi_decoder.machine.program import Program
+
+
+def lower(decoder: Decoder) -> Program | None:
+    """The decoder as a program; None if it has no form for the streaming machine."""
+    builder = Builder(decoder.n_channels)
+    try:
+        builder.output(decoder.lower(builder, builder.input()))
+    except NotImplementedError:
+        return None
+    return builder.build()
+
+
+def export_onnx(decoder: Decoder) -> bytes:
+    """One step as ONNX: inputs ``x`` and the states, outputs ``y`` and the next states, batch of one."""
+    state = decoder.initial_state(1)
+    wrapper = _Step(decoder, list(state)).eval()
+    buffer = io.BytesIO()
+    with warnings.catch_warnings(), torch.no_grad():
+        # The successor (dynamo=True) takes 20 times longer and renames the states; this one is kept by torch
+        # for as long as 2.x lasts.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            wrapper,
+            (torch.zeros(1, decoder.n_channels), *state.values()),
+            buffer,
+            dynamo=False,
+            input_names=["x", *state],
+            output_names=["y", *(f"next.{name}" for name in state)],
+        )
+    return buffer.getvalue()
+
+
+def export_weights(decoder: Decoder) -> bytes:
+    """All parameters and buffers as safetensors."""
+    return save_safetensors({name: value.contiguous() for name, value in decoder.state_dict().items()})
+
+
+class _Step(nn.Module):
+    """A step with the state as separate tensors, which is what ONNX knows."""
+
+    def __init__(self, decoder: Decoder, names: Sequence[str]) -> None:
+        super().__init__()
+        self._decoder, self._names = decoder, names
+
+    def forward(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        y, following = self._decoder.step(x, dict(zip(self._names, state, strict=True)))
+        return y, *(following[name] for name in self._names)

@@ -1,0 +1,159 @@
+"""The training loop, one for all decoders: stateful truncated backpropagation through the whole stream."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bmi_decoder.decoders.decoder import Decoder
+from bmi_decoder.errors import BmiError
+from bmi_decoder.evaluation.r2 import mean_r2
+from bmi_decoder.training.augmentation import Augmentation
+from bmi_decoder.training.lanes import lanes
+from bmi_decoder.training.recipe import Recipe
+
+Progress = Callable[[int, int, float], None]
+"""Called after each epoch with its number, the number of epochs, and the validation R2."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Decoder input x (T, C) and targets y (T, K) on the same bins, both float32."""
+
+    x: Tensor
+    y: Tensor
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """What the loop did."""
+
+    epochs: int
+    best_epoch: int
+    validation_r2: float
+    seconds: float
+
+
+def fit(
+    decoder: Decoder,
+    train: Stretch,
+    validation: Stretch,
+    recipe: Recipe,
+    seed: int,
+    are_counts: bool,
+    progress: Progress | None = None,
+) -> FitReport:
+    """Train a decoder in place, and leave it with the weights of the best validation epoch.
+
+    Lanes of the stream are trained side by side with their state carried from window to window, so training
+    sees the states that a live decoder sees. Targets are standardised for training and the scale is folded
+    into the decoder at the end.
+
+    Parameters
+    ----------
+    decoder : Decoder
+    train, validation : Stretch
+    recipe : Recipe
+    seed : int
+        Determines everything random in the loop.
+    are_counts : bool
+        Whether x holds spike counts rather than filtered channels.
+    progress : callable, optional
+
+    Raises
+    ------
+    BmiError
+        If the loss stops being finite.
+    """
+    started = time.perf_counter()
+    generator = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)  # dropout layers draw from the global generator
+    decoder.calibrate(train.x)
+    scale, shift = torch.std_mean(train.y, 0)
+    scale = scale.clamp(min=1e-12)
+    target = (train.y - shift) / scale
+    augment = Augmentation(recipe, train.x.std(0), are_counts, generator)
+    optimiser = torch.optim.AdamW(decoder.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, recipe.epochs)
+    averaged = _Averaged(decoder, recipe.averaging)
+    best, best_epoch, epoch = -np.inf, 0, 0
+    weights = copy.deepcopy(decoder.state_dict())
+    for epoch in range(1, recipe.epochs + 1):
+        _train_epoch(decoder, train.x, target, recipe, generator, augment, optimiser, averaged, epoch)
+        schedule.step()
+        candidate = averaged.decoder
+        score = mean_r2(validation.y.numpy(), (_predict(candidate, validation.x) * scale + shift).numpy())
+        if score > best:
+            best, best_epoch, weights = score, epoch, copy.deepcopy(candidate.state_dict())
+        if progress is not None:
+            progress(epoch, recipe.epochs, score)
+        if recipe.patience is not None and epoch - best_epoch >= recipe.patience:
+            break
+    decoder.load_state_dict(weights)
+    decoder.eval()
+    decoder.scale_output(scale, shift)
+    return FitReport(epoch, best_epoch, float(best), time.perf_counter() - started)
+
+
+def _train_epoch(
+    decoder: Decoder,
+    x: Tensor,
+    target: Tensor,
+    recipe: Recipe,
+    generator: torch.Generator,
+    augment: Augmentation,
+    optimiser: torch.optim.Optimizer,
+    averaged: _Averaged,
+    epoch: int,
+) -> None:
+    decoder.train()
+    state = None
+    for inputs, targets in lanes(x, target, recipe.lanes, recipe.window, generator):
+        if state is None:
+            state = decoder.initial_state(inputs.shape[0])
+        estimate, state = decoder.scan(augment(inputs), state)
+        state = {name: value.detach() for name, value in state.items()}
+        loss = torch.nn.functional.mse_loss(estimate, targets)
+        if not torch.isfinite(loss):
+            raise BmiError(
+                f"training loss is {float(loss)} in epoch {epoch}: lower the learning rate, for example "
+                f"--set learning_rate={recipe.learning_rate / 4:.2g}, or check the recording for outliers"
+            )
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(decoder.parameters(), recipe.gradient_clip)
+        optimiser.step()
+        averaged.update()
+
+
+@torch.no_grad()
+def _predict(decoder: Decoder, x: Tensor) -> Tensor:
+    was_training = decoder.training
+    decoder.eval()
+    y = decoder(x[None])[0]
+    decoder.train(was_training)
+    return y
+
+
+class _Averaged:
+    """Exponential moving average of a decoder's weights; the decoder itself where it is off."""
+
+    def __init__(self, decoder: Decoder, decay: float) -> None:
+        self._source, self._decay, self._steps = decoder, decay, 0
+        self.decoder = copy.deepcopy(decoder) if decay else decoder
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take in the current weights; early on the average forgets faster, so that it starts unbiased."""
+        if not self._decay:
+            return
+        self._steps += 1
+        decay = min(self._decay, self._steps / (self._steps + 10))
+        for mean, value in zip(self.decoder.parameters(), self._source.parameters(), strict=True):
+            mean.lerp_(value, 1 - decay)

@@ -1,0 +1,179 @@
+"""From a recording to a bundle."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+import bmi_decoder
+from bmi_decoder.bundle import Bundle, Manifest, OutputInfo, TrainingInfo
+from bmi_decoder.config import InputFilterSettings, OutputFilterSettings, SplitSettings
+from bmi_decoder.decoders.decoder import Decoder
+from bmi_decoder.decoders.registry import build_decoder, decoder_class
+from bmi_decoder.errors import InputError
+from bmi_decoder.evaluation.variants import evaluate, valid_bins
+from bmi_decoder.pipeline import Pipeline, filter_taps
+from bmi_decoder.recording import Recording
+from bmi_decoder.training.export import export_onnx, export_weights, lower
+from bmi_decoder.training.fit import FitReport, Progress, Stretch, fit
+from bmi_decoder.training.output_filters import choose_output_filters
+from bmi_decoder.training.recipe import Recipe
+from filters import BlockBidirectional, bessel_sos, variant_position
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """What to train, and how.
+
+    Parameters
+    ----------
+    decoder : str
+        A registered name.
+    preset : str
+        Of that decoder: ``best`` or ``paper``.
+    overrides : dict
+        Hyper-parameters or recipe fields that differ from the preset.
+    input_filter : InputFilterSettings, optional
+        Filter on every channel, which becomes a part of the bundle.
+    split : SplitSettings
+    seed : int
+    """
+
+    decoder: str
+    preset: str = "best"
+    overrides: dict[str, Any] | None = None
+    input_filter: InputFilterSettings | None = None
+    split: SplitSettings = SplitSettings()
+    seed: int = 0
+
+
+def train(recording: Recording, settings: TrainSettings, progress: Progress | None = None) -> Bundle:
+    """Train a decoder on the first part of a recording, choose on the second, report on the third.
+
+    Returns
+    -------
+    Bundle
+        With the metrics of the validation and the test part in its manifest.
+
+    Raises
+    ------
+    InputError
+        For an unknown decoder, preset, hyper-parameter, or a recording that is too short.
+    """
+    torch.manual_seed(settings.seed)
+    decoder, recipe = _decoder_and_recipe(recording, settings)
+    x = _decoder_input(recording, settings.input_filter)
+    first_validation, first_test = settings.split.bounds(recording.n_bins)
+    if min(first_validation, first_test - first_validation, recording.n_bins - first_test) < 64:
+        raise InputError(
+            f"{recording.source or 'recording'} has {recording.n_bins} bins; each part of the split needs 64 at least"
+        )
+    y = recording.kinematics.astype(np.float32)
+    stretches = [
+        Stretch(torch.from_numpy(x[a:b]), torch.from_numpy(y[a:b]))
+        for a, b in ((0, first_validation), (first_validation, first_test))
+    ]
+    are_counts = settings.input_filter is None
+    report = fit(decoder, *stretches, recipe, settings.seed, are_counts, progress)
+    decoder.finalise(x_step=1.0 if are_counts else 0.0)
+    decoder.eval()
+    bundle = Bundle(
+        _manifest(recording, settings, decoder, recipe, report), lower(decoder), export_weights(decoder), export_onnx(decoder)
+    )
+    filters, evidence = _chosen_filters(bundle, recording, first_validation, first_test)
+    bundle = _with(bundle, output_filters=filters, filter_evidence=evidence)
+    pipeline = Pipeline(bundle)
+    metrics = {
+        "validation": evaluate(pipeline, recording, first_validation, first_test),
+        "test": evaluate(pipeline, recording, first_test),
+    }
+    return _with(bundle, metrics=metrics)
+
+
+def _decoder_and_recipe(recording: Recording, settings: TrainSettings) -> tuple[Decoder, Recipe]:
+    cls = decoder_class(settings.decoder)
+    if settings.preset not in cls.presets:
+        raise InputError(
+            f"decoder {settings.decoder!r} has no preset {settings.preset!r}; choose one of {', '.join(cls.presets)}"
+        )
+    preset = cls.presets[settings.preset]
+    overrides = dict(settings.overrides or {})
+    recipe_overrides = {key: overrides.pop(key) for key in list(overrides) if key in Recipe.model_fields}
+    hyper_parameters = {**preset.hyper_parameters, **overrides}
+    if settings.input_filter is not None:
+        for key, value in cls.filtered_input.items():
+            if key not in overrides:
+                hyper_parameters[key] = value
+    decoder = build_decoder(settings.decoder, recording.n_channels, recording.n_outputs, hyper_parameters)
+    return decoder, Recipe(**{**preset.recipe.model_dump(), **recipe_overrides})
+
+
+def _decoder_input(recording: Recording, settings: InputFilterSettings | None) -> npt.NDArray[np.float32]:
+    """What the decoder sees: counts, or channels behind the input filter, which starts anew in each segment."""
+    counts = recording.counts.astype(np.float32)
+    if settings is None:
+        return counts
+    filter_taps(settings.variant, settings, recording.bin_s)  # one clear error for settings that do not fit
+    channel_filter = BlockBidirectional(
+        bessel_sos(settings.order, settings.cutoff_hz, 1 / recording.bin_s),
+        settings.width,
+        variant_position(settings.variant, settings.width),
+        settings.boundary,
+        recording.n_channels,
+        rate_hz=1 / recording.bin_s,
+    )
+    parts = []
+    for start, stop in recording.spans:
+        channel_filter.reset()
+        parts.append(channel_filter.process(counts[start:stop]))
+    return np.concatenate(parts).astype(np.float32)
+
+
+def _chosen_filters(
+    bundle: Bundle, recording: Recording, start: int, stop: int
+) -> tuple[OutputFilterSettings, dict[str, Any]]:
+    raw = Pipeline(bundle, OutputFilterSettings()).decode(recording)[:, 0]
+    bins = valid_bins(recording, start, stop, 0)
+    return choose_output_filters(recording.kinematics[bins], raw[bins], recording.bin_s)
+
+
+def _manifest(
+    recording: Recording, settings: TrainSettings, decoder: Decoder, recipe: Recipe, report: FitReport
+) -> Manifest:
+    split = settings.split
+    return Manifest(
+        decoder=settings.decoder,
+        hyper_parameters=decoder.hyper_parameters,
+        n_channels=recording.n_channels,
+        channels=recording.labels,
+        bin_s=recording.bin_s,
+        outputs=tuple(OutputInfo(name=output.name, unit=output.unit) for output in recording.outputs),
+        input_filter=settings.input_filter,
+        training=TrainingInfo(
+            source=recording.source,
+            fingerprint=recording.fingerprint(),
+            split=(split.train, split.validation, split.test),
+            preset=settings.preset,
+            recipe=recipe.model_dump(),
+            seed=settings.seed,
+            epochs=report.epochs,
+            best_epoch=report.best_epoch,
+            seconds=round(report.seconds, 1),
+        ),
+        versions={
+            "bmi-decoder": bmi_decoder.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+    )
+
+
+def _with(bundle: Bundle, **changes: Any) -> Bundle:
+    manifest = bundle.manifest.model_copy(update=changes)
+    return Bundle(manifest, bundle.program, bundle.weights, bundle.onnx)

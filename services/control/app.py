@@ -1,0 +1,98 @@
+"""The FastAPI application of the control plane."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Security
+from fastapi.openapi.utils import get_openapi
+from fastapi.security import HTTPBearer
+
+from services.control import decoders, docs_page, health, problem, sessions, streams
+from services.control.context import Control
+from services.control.library import Library
+from services.control.places import DataDirectory, exclusive
+from services.control.security import Guard
+from services.control.settings import ControlSettings, check_access
+from services.control.store import Store
+from services.control.supervisor import Supervisor
+
+_ABOUT = (
+    "Live decoding of neural streams: upload decoders, create sessions, start and stop them. Estimates are "
+    "published over ZeroMQ on each session's endpoint. Errors are `application/problem+json` (RFC 9457)."
+)
+
+
+def create_app(settings: ControlSettings) -> FastAPI:
+    """The control plane as an ASGI application.
+
+    Its lifespan takes the data directory for itself, finds or starts the workers of the sessions that should
+    run, and at the end stops them.
+
+    Raises
+    ------
+    InputError
+        If it would be open to other machines without a sufficient token.
+    """
+    check_access(settings)
+    app = FastAPI(
+        title="bmi-decoder",
+        version=health.service_version(),
+        description=_ABOUT,
+        lifespan=_lifespan(settings),
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.add_middleware(Guard, settings=settings)
+    problem.install(app)
+    docs_page.install(app)
+    guarded = [Security(HTTPBearer(auto_error=False))] if settings.token is not None else []
+    app.include_router(health.router)
+    for module in (decoders, sessions, streams):
+        app.include_router(module.router, dependencies=guarded)
+    app.openapi = _openapi(app, settings)  # type: ignore[method-assign]
+    return app
+
+
+def _lifespan(settings: ControlSettings) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        places = DataDirectory.create(settings.data_dir)
+        with exclusive(places.root):
+            places.remove_unfinished_uploads()
+            store = Store(places.database)
+            supervisor = Supervisor(places, store, settings.start_wait_s)
+            app.state.control = Control(settings, places, store, Library(places, store), supervisor)
+            try:
+                await supervisor.open()
+                yield
+            finally:
+                await supervisor.close()
+                store.close()
+                places.release_shared_memory()
+
+    return lifespan
+
+
+def _openapi(app: FastAPI, settings: ControlSettings) -> Callable[[], dict[str, Any]]:
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = get_openapi(
+                title=app.title, version=app.version, description=app.description, routes=app.routes
+            )
+            models = schema.setdefault("components", {}).setdefault("schemas", {})
+            own = problem.ProblemDetail.model_json_schema(ref_template="#/components/schemas/{model}")
+            models |= own.pop("$defs", {}) | {"ProblemDetail": own}
+            everywhere = problem.responses(400, 500) | (problem.responses(401) if settings.token else {})
+            for path, operations in schema["paths"].items():
+                for operation in operations.values():
+                    for status, response in everywhere.items():
+                        if status != 401 or path.startswith("/v1"):
+                            operation["responses"].setdefault(str(status), response)
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    return openapi

@@ -1,0 +1,144 @@
+"""The `serve` command."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import platformdirs
+import uvicorn
+from pydantic import SecretStr
+
+from bmi_decoder.errors import BmiError
+from services.control.settings import TOKEN_VARIABLE, ControlSettings, check_access, resolve
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+DATA_VARIABLE = "BMI_DATA_DIR"
+_CLOSE_REQUESTS_S = 3
+
+
+def register(subparsers: Any) -> None:
+    """Add ``serve`` to an argparse command line."""
+    parser = subparsers.add_parser(
+        "serve",
+        help="run the control plane: REST, and the sessions behind it",
+        description="Run the control plane. Sessions that were running when it ended run again.",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
+    parser.add_argument("--port", type=int, default=8000, help="port, 0 for a free one (default %(default)s)")
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        help=f"where decoders and sessions are kept (default ${DATA_VARIABLE}, or per user)",
+    )
+    parser.add_argument(
+        "--lsl",
+        metavar="lab|loopback|PATH",
+        help="LSL configuration (default: $LSLAPICFG, or that of the machine)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until SIGINT or SIGTERM.
+
+    Raises
+    ------
+    BmiError
+        If the port or the data directory is taken, or access would be open to other machines.
+    """
+    from services.ingest.lsl import configure_lsl
+
+    if not 0 <= args.port <= 65535:
+        raise BmiError(f"port must be 0 to 65535, got {args.port}")
+    configure_lsl(args.lsl)
+    token = os.environ.get(TOKEN_VARIABLE)
+    settings = ControlSettings(
+        data_dir=args.data_dir or default_data_dir(),
+        host=args.host,
+        port=args.port,
+        token=SecretStr(token) if token else None,
+    )
+    check_access(settings)
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+
+    from services.control.app import create_app
+
+    with _listen(settings.host, settings.port) as listening:
+        asyncio.run(_serve(create_app(settings), listening, _url(settings.host, listening)))
+    return 0
+
+
+def default_data_dir() -> Path:
+    """$BMI_DATA_DIR, or the user's data directory of this platform."""
+    chosen = os.environ.get(DATA_VARIABLE)
+    return Path(chosen) if chosen else Path(platformdirs.user_data_dir("bmi-decoder", appauthor=False))
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn that says when it accepts connections and leaves signals to us."""
+
+    url = ""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            print(f"bmi-decoder serving on {self.url}  (docs: {self.url}/docs)", flush=True)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _serve(app: FastAPI, listening: socket.socket, url: str) -> None:
+    """Run the application; its lifespan is entered here so that its errors reach the user as they are."""
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_CLOSE_REQUESTS_S,
+    )
+    server = _Server(config)
+    server.url = url
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, setattr, server, "should_exit", True)
+    async with app.router.lifespan_context(app):
+        await server.serve(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket, taken before anything else so that a taken port leaves nothing behind."""
+    family, address = resolve(host, port)
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
+        raise BmiError(
+            f"cannot listen on {host}:{port}: {error.strerror}; stop what uses that port, or give another "
+            "with --port (0 picks a free one)"
+        ) from None
+    return listening
+
+
+def _url(host: str, listening: socket.socket) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"

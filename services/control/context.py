@@ -1,0 +1,34 @@
+"""What the routes share: one control plane's settings, files, store and supervisor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from services.control.library import Library
+from services.control.places import DataDirectory
+from services.control.settings import ControlSettings
+from services.control.store import Store
+from services.control.supervisor import Supervisor
+
+
+@dataclass(frozen=True)
+class Control:
+    """One running control plane."""
+
+    settings: ControlSettings
+    places: DataDirectory
+    store: Store
+    library: Library
+    supervisor: Supervisor
+
+
+def _control(request: Request) -> Control:
+    control = request.app.state.control
+    assert isinstance(control, Control)
+    return control
+
+
+ControlDep = Annotated[Control, Depends(_control)]

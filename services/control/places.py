@@ -1,0 +1,179 @@
+"""Where the control plane keeps its files, and the lock that gives it a data directory alone."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bmi_decoder.errors import BmiError
+
+_SHARED_MEMORY = Path("/dev/shm")
+
+
+@dataclass(frozen=True)
+class SessionFiles:
+    """The files of one session."""
+
+    folder: Path
+    flight: Path
+
+    @property
+    def settings(self) -> Path:
+        """What the worker was started with; its path also tells our worker from any other process."""
+        return self.folder / "worker.json"
+
+    @property
+    def log(self) -> Path:
+        """What the worker wrote on standard output and standard error."""
+        return self.folder / "worker.log"
+
+    @property
+    def pid(self) -> Path:
+        """Process id and creation time of the worker."""
+        return self.folder / "worker.pid"
+
+    @property
+    def crashed_flight(self) -> Path:
+        """The flight recorder of the last worker that died unexpectedly."""
+        return self.folder / "crash.flight"
+
+    def keep_crashed_flight(self) -> None:
+        """Move a dead worker's flight recorder to disk, where it outlives the next start."""
+        if self.flight.exists():
+            shutil.move(self.flight, self.crashed_flight)
+
+    def remove(self) -> None:
+        """Remove every file of the session."""
+        self.flight.unlink(missing_ok=True)
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
+
+
+@dataclass(frozen=True)
+class DataDirectory:
+    """Layout of a data directory.
+
+    Flight recorders are written many times a second, so they stand in shared memory where there is some:
+    on a disk, writeback could stall the worker.
+    """
+
+    root: Path
+    flights: Path | None
+
+    @classmethod
+    def create(cls, root: Path) -> DataDirectory:
+        """Make the folders that are missing.
+
+        Raises
+        ------
+        BmiError
+            If the directory cannot be written.
+        """
+        root = root.expanduser().absolute()
+        try:
+            root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            root = root.resolve()
+            for folder in ("decoders", "uploads", "sessions"):
+                (root / folder).mkdir(exist_ok=True)
+        except OSError as error:
+            raise BmiError(
+                f"cannot use data directory {root}: {error.strerror}; give another with --data-dir"
+            ) from None
+        return cls(root, _private_shared_memory(root))
+
+    @property
+    def database(self) -> Path:
+        """The store's SQLite file."""
+        return self.root / "control.sqlite"
+
+    @property
+    def uploads(self) -> Path:
+        """Uploads in progress."""
+        return self.root / "uploads"
+
+    def decoder(self, decoder_id: str) -> Path:
+        """The bundle of a stored decoder."""
+        return self.root / "decoders" / f"{decoder_id}.bmi"
+
+    def session(self, name: str) -> SessionFiles:
+        """The files of a session; the folder may not exist yet."""
+        folder = self.root / "sessions" / name
+        flight = folder / "flight" if self.flights is None else self.flights / f"{name}.flight"
+        return SessionFiles(folder, flight)
+
+    def remove_unfinished_uploads(self) -> None:
+        """Remove what an interrupted upload left."""
+        for path in self.uploads.iterdir():
+            path.unlink()
+
+    def release_shared_memory(self) -> None:
+        """Remove our folder in shared memory, unless a worker still uses it."""
+        if self.flights is not None:
+            with contextlib.suppress(OSError):
+                self.flights.rmdir()
+
+
+def _private_shared_memory(root: Path) -> Path | None:
+    """A folder in shared memory that only this user can write, None if there can be none."""
+    if not _SHARED_MEMORY.is_dir():
+        return None
+    folder = _SHARED_MEMORY / f"bmi-decoder-{hashlib.sha256(os.fsencode(root)).hexdigest()[:16]}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError:
+        return None
+    private = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
+    return folder if private else None
+
+
+@contextlib.contextmanager
+def exclusive(root: Path) -> Iterator[None]:
+    """Hold a data directory alone; the kernel lets go of it when the process ends, however it ends.
+
+    Raises
+    ------
+    BmiError
+        If another control plane holds it.
+    """
+    with (root / "control.lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise BmiError(
+                f"data directory {root} is in use by another bmi-decoder serve (process {holder}); "
+                "stop that one, or give another directory with --data-dir"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Replace a file so that a crash leaves either the old content or the new."""
+    temporary = path.with_name(path.name + ".new")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    move_durably(temporary, path)
+
+
+def move_durably(source: Path, target: Path) -> None:
+    """Rename, and make the new name survive a power cut."""
+    source.replace(target)
+    folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

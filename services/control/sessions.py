@@ -1,0 +1,158 @@
+"""Routes for sessions: create, look at, start, stop, change, delete."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body
+from fastapi.concurrency import run_in_threadpool
+
+from bmi_decoder.client import SessionChange, SessionStatus
+from bmi_decoder.config import SessionSettings
+from services.control.context import Control, ControlDep
+from services.control.problem import Problem, bad_value, not_found, responses
+from services.control.session_check import check_endpoint, check_filters, merged_settings
+from services.control.status import session_status
+from services.control.store import DecoderRow, SessionRow
+
+router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
+
+_SMALL = {"name": "m1", "stream": {"name": "M1", "type": "spikes"}, "decoder": "9f86d081884c7d65"}
+_FULL = _SMALL | {
+    "output_filters": {"low_latency": {"cutoff_hz": 6.25}, "high_accuracy": {"cutoff_hz": 6.25, "width": 64}},
+    "gap_policy": "hold",
+    "endpoint": "tcp://127.0.0.1:5555",
+}
+NewSession = Annotated[
+    SessionSettings,
+    Body(
+        openapi_examples={
+            "small": {"summary": "Everything else by default", "value": _SMALL},
+            "full": {"summary": "Filters and endpoint chosen", "value": _FULL},
+        }
+    ),
+]
+
+
+@router.post("", status_code=201, summary="Create a session", responses=responses(409, 422))
+async def create_session(settings: NewSession, control: ControlDep) -> SessionStatus:
+    """Create a session: a stream in, a decoder, an endpoint out. It does not run until it is started."""
+    await run_in_threadpool(_check, control, settings)
+    if await run_in_threadpool(control.store.session, settings.name) is not None:
+        raise _name_taken(settings.name)
+    if await run_in_threadpool(control.store.add_session, settings) is None:
+        await run_in_threadpool(_check, control, settings)
+        raise _name_taken(settings.name)
+    return await _status(control, settings.name)
+
+
+@router.get("", summary="List sessions")
+async def list_sessions(control: ControlDep) -> list[SessionStatus]:
+    """All sessions by name."""
+    rows = await run_in_threadpool(control.store.sessions)
+    decoders = {row.id: row for row in await run_in_threadpool(control.store.decoders)}
+    return [
+        session_status(row, decoders[row.decoder], control.supervisor.session(row.name))
+        for row in rows
+        if row.decoder in decoders
+    ]
+
+
+@router.get("/{name}", summary="Look at a session", responses=responses(404))
+async def get_session(name: str, control: ControlDep) -> SessionStatus:
+    """One session: what it should do, what it does, and how its last run ended."""
+    return await _status(control, name)
+
+
+@router.post("/{name}/start", summary="Start a session", responses=responses(404))
+async def start_session(name: str, control: ControlDep) -> SessionStatus:
+    """Start a session and wait a few seconds for its worker; one that runs goes on undisturbed.
+
+    From now on it is kept running, through crashes and reboots, until it is stopped.
+    """
+    await _existing(control, name)
+    try:
+        await control.supervisor.start(name)
+    except KeyError:
+        await _existing(control, name)
+        raise
+    return await _status(control, name)
+
+
+@router.post("/{name}/stop", summary="Stop a session", responses=responses(404))
+async def stop_session(name: str, control: ControlDep) -> SessionStatus:
+    """Stop a session; one that does not run stays as it is."""
+    await _existing(control, name)
+    try:
+        await control.supervisor.stop(name)
+    except KeyError:
+        await _existing(control, name)
+        raise
+    return await _status(control, name)
+
+
+@router.patch("/{name}", summary="Change a session", responses=responses(404, 409, 422))
+async def change_session(name: str, change: SessionChange, control: ControlDep) -> SessionStatus:
+    """Change settings of a session that does not run; what is left out stays as it is."""
+    row, _ = await _existing(control, name)
+    current = row.session_settings
+    settings = merged_settings(current, change.model_dump(mode="json", exclude_unset=True))
+    await run_in_threadpool(_check, control, settings)
+    decodes_alike = (settings.decoder, settings.output_filters) == (current.decoder, current.output_filters)
+    changed = await control.supervisor.change(
+        name,
+        settings=settings.model_dump(mode="json"),
+        decoder=settings.decoder,
+        revision=row.revision if decodes_alike else row.revision + 1,
+    )
+    if not changed:
+        raise await _not_while_running(control, name, "changed")
+    return await _status(control, name)
+
+
+@router.delete("/{name}", status_code=204, summary="Delete a session", responses=responses(404, 409))
+async def delete_session(name: str, control: ControlDep) -> None:
+    """Delete a session that does not run, with its log and its other files."""
+    await _existing(control, name)
+    if not await control.supervisor.remove(name):
+        raise await _not_while_running(control, name, "deleted")
+
+
+def _check(control: Control, settings: SessionSettings) -> None:
+    decoder = control.store.decoder(settings.decoder)
+    if decoder is None:
+        known = [row.id for row in control.store.decoders()]
+        listed = ", ".join(known[:20]) or "none yet; upload one with POST /v1/decoders"
+        raise bad_value(
+            "decoder", f"no decoder {settings.decoder!r}; there is: {listed}", settings.decoder, list(known)
+        )
+    check_endpoint(settings, control.settings.token is not None)
+    check_filters(settings, decoder)
+
+
+async def _existing(control: Control, name: str) -> tuple[SessionRow, DecoderRow]:
+    row = await run_in_threadpool(control.store.session, name)
+    decoder = None if row is None else await run_in_threadpool(control.store.decoder, row.decoder)
+    if row is None or decoder is None:
+        rows = await run_in_threadpool(control.store.sessions)
+        raise not_found("session", name, (known.name for known in rows))
+    return row, decoder
+
+
+async def _status(control: Control, name: str) -> SessionStatus:
+    row, decoder = await _existing(control, name)
+    return session_status(row, decoder, control.supervisor.session(name))
+
+
+def _name_taken(name: str) -> Problem:
+    return Problem(409, f"there is a session {name!r} already; choose another name, or delete that one first")
+
+
+async def _not_while_running(control: Control, name: str, what: str) -> Problem:
+    state = (await _status(control, name)).state
+    return Problem(
+        409,
+        f"session {name!r} is {state} and cannot be {what} now; stop it first: POST /v1/sessions/{name}/stop",
+        state=state,
+        allowed=["stopped", "failed"],
+    )

@@ -1,0 +1,75 @@
+"""Settings of the control plane, and the rules on who may reach it."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+
+from bmi_decoder.config import Settings
+from bmi_decoder.errors import InputError
+
+TOKEN_VARIABLE = "BMI_TOKEN"
+MIN_TOKEN_LENGTH = 16
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class ControlSettings(Settings):
+    """Where the control plane listens, where it keeps its files and who may use it."""
+
+    data_dir: Path = Field(description="Decoders, sessions and their files; one control plane per directory.")
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    token: SecretStr | None = Field(None, description="What clients must present; needed off loopback.")
+    max_upload_bytes: int = Field(256 * 2**20, gt=0, description="Largest decoder file that is accepted.")
+    start_wait_s: float = Field(10.0, gt=0, description="Longest time that a start waits for its worker.")
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only programs on this machine can connect."""
+        return ipaddress.ip_address(resolve(self.host, self.port)[1][0]).is_loopback
+
+    @property
+    def secret(self) -> str | None:
+        """The token in clear, None when none is needed."""
+        return None if self.token is None else self.token.get_secret_value()
+
+
+def resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
+    """Family and socket address of `host`.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise InputError(
+            f"cannot listen on host {host!r}: {error}; give an address of this machine"
+        ) from None
+    return family, (str(address[0]), int(address[1]))
+
+
+def check_access(settings: ControlSettings) -> None:
+    """Refuse a weak token, or none where other machines can connect.
+
+    Raises
+    ------
+    InputError
+        With the remedy.
+    """
+    secret = settings.secret
+    if secret is not None and (len(secret) < MIN_TOKEN_LENGTH or not secret.isascii()):
+        raise InputError(
+            f"${TOKEN_VARIABLE} must have at least {MIN_TOKEN_LENGTH} ASCII characters, got {len(secret)}; "
+            'make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
+        )
+    if secret is None and not settings.is_loopback:
+        raise InputError(
+            f"listening on {settings.host} lets other machines control sessions: set ${TOKEN_VARIABLE} to a "
+            f"secret of at least {MIN_TOKEN_LENGTH} characters, or use --host 127.0.0.1"
+        )

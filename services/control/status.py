@@ -1,0 +1,74 @@
+"""What REST says about a session: the store's side and the worker's side in one answer."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from bmi_decoder.client import Latency, SessionState, SessionStatus
+from bmi_decoder.config import OutputFilterSettings
+from services.control.store import DecoderRow, SessionRow
+from services.control.supervised import Supervised
+
+_COUNTERS = ("bins_in", "bins_decoded", "bins_lost", "bins_duplicated")
+
+
+def session_status(row: SessionRow, decoder: DecoderRow, session: Supervised) -> SessionStatus:
+    """The status of a session.
+
+    While a worker runs the figures are its own; afterwards they are those that it ended with.
+    """
+    settings = row.session_settings
+    figures: dict[str, Any] = dict(row.last or {})
+    state, message = _resting_state(row, session)
+    endpoint, revision, age = settings.endpoint, row.revision, None
+    alive = session.alive
+    if alive:
+        figures, state, message = {}, "starting", ""
+        report = session.report()
+        if report is not None:
+            live, latency = report
+            figures = {name: getattr(live, name) for name in _COUNTERS} | {"latency_us": latency}
+            state, message = cast(SessionState, live.state), live.message
+            age = live.last_bin_age_s
+            endpoint, revision = live.endpoint or endpoint, live.revision
+    filters = settings.output_filters or OutputFilterSettings.model_validate(
+        decoder.manifest["output_filters"]
+    )
+    return SessionStatus(
+        name=row.name,
+        state=state,
+        message=message,
+        endpoint=endpoint,
+        revision=revision,
+        **{name: figures.get(name, 0) for name in _COUNTERS},
+        latency_us=None if figures.get("latency_us") is None else Latency(**figures["latency_us"]),
+        last_bin_age_s=age,
+        restarts=row.restarts,
+        exit_code=figures.get("exit_code"),
+        pid=session.worker.pid if alive and session.worker is not None else None,
+        wanted=row.wanted,
+        decoder=row.decoder,
+        variants=[variant.name for variant in filters.variants],
+        settings=settings,
+    )
+
+
+def stale_reason(status: SessionStatus, fresh_s: float) -> str | None:
+    """Why a session that should run is not ready, None if it is."""
+    if status.state != "running":
+        return f"{status.state}: {status.message}" if status.message else status.state
+    if status.last_bin_age_s is None:
+        return "no bin received yet"
+    if status.last_bin_age_s > fresh_s:
+        return f"last bin {status.last_bin_age_s:.1f} s ago, more than {fresh_s:g} s"
+    return None
+
+
+def _resting_state(row: SessionRow, session: Supervised) -> tuple[SessionState, str]:
+    """State and message while no worker runs."""
+    last = str((row.last or {}).get("message", ""))
+    if row.failed:
+        return "failed", last
+    if row.wanted:
+        return "starting", session.message
+    return "stopped", last

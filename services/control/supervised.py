@@ -1,0 +1,147 @@
+"""One session under supervision: its worker, what the worker says about itself, and when to try again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from bmi_decoder.config import SessionSettings
+from bmi_decoder.errors import InputError
+from services.control.places import SessionFiles
+from services.control.worker_process import WorkerProcess, last_line
+from services.worker.flight import FlightReader, WorkerStatus
+
+FIRST_DELAY_S, LONGEST_DELAY_S = 0.5, 10.0
+_STEADY_S = 60.0
+_POLL_S = 0.02
+
+
+@dataclass
+class Backoff:
+    """How long to wait before a worker that died is started again.
+
+    Doubles from death to death, and is short again after a steady run.
+
+    Examples
+    --------
+    >>> clock = iter([0.0, 1.0, 2.0]).__next__
+    >>> backoff = Backoff(clock=clock)
+    >>> backoff.started(); backoff.next_delay(), backoff.next_delay()
+    (0.5, 1.0)
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    _delay: float = FIRST_DELAY_S
+    _started: float = 0.0
+
+    def started(self) -> None:
+        """Note that a worker has just been started."""
+        self._started = self.clock()
+
+    def next_delay(self) -> float:
+        """Seconds to wait after this death."""
+        if self.clock() - self._started > _STEADY_S:
+            self._delay = FIRST_DELAY_S
+        delay = self._delay
+        self._delay = min(2 * delay, LONGEST_DELAY_S)
+        return delay
+
+
+@dataclass
+class Supervised:
+    """What the supervisor holds about one session; used from the event loop only.
+
+    Attributes
+    ----------
+    lock : asyncio.Lock
+        Held while a worker is started, stopped or cleared away.
+    retry_at : float or None
+        Monotonic time of the next attempt after a death; None when none is due.
+    """
+
+    files: SessionFiles
+    worker: WorkerProcess | None = None
+    backoff: Backoff = field(default_factory=Backoff)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    retry_at: float | None = None
+    message: str = ""
+    _reader: FlightReader | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether a worker runs."""
+        return self.worker is not None and self.worker.running()
+
+    def report(self) -> tuple[WorkerStatus, dict[str, float] | None] | None:
+        """What the worker says in its flight recorder, with its latency; None before it has made one."""
+        if self._reader is None:
+            with contextlib.suppress(FileNotFoundError, InputError):
+                self._reader = FlightReader(self.files.flight)
+        if self._reader is None:
+            return None
+        return self._reader.status(), self._reader.latency_us()
+
+    def close_report(self) -> None:
+        """Let go of the flight recorder."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    async def end(self, grace_s: float) -> None:
+        """Stop the worker: ask, wait, and end it if it does not listen."""
+        worker = self.worker
+        if worker is None:
+            return
+        worker.terminate()
+        if not await wait_until(lambda: not worker.running(), grace_s):
+            worker.kill()
+            await wait_until(lambda: not worker.running(), grace_s)
+
+
+async def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
+    """Wait for `condition`; False if it did not come true in time."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(_POLL_S)
+    return True
+
+
+def final_report(session: Supervised) -> dict[str, Any]:
+    """What is kept of a worker that has ended: its counters, its last words, its exit status."""
+    exit_code = None if session.worker is None else session.worker.exit_code
+    report = session.report()
+    kept: dict[str, Any] = {"exit_code": exit_code, "state": "died", "message": ""}
+    if report is not None:
+        status, latency = report
+        kept |= asdict(status) | {"latency_us": latency}
+    if kept["state"] not in ("stopped", "failed"):
+        kept["message"] = _cause_of_death(exit_code, last_line(session.files.log))
+        kept["state"] = "died"
+    return kept
+
+
+def _cause_of_death(exit_code: int | None, last: str) -> str:
+    if exit_code is None:
+        how = "worker ended unexpectedly"
+    elif exit_code < 0:
+        how = f"worker was ended by signal {-exit_code}"
+    else:
+        how = f"worker ended unexpectedly with status {exit_code}"
+    return f"{how}; its log ends with: {last}" if last else how
+
+
+def worker_is_up(session: Supervised) -> bool:
+    """Whether a worker says anything but `starting`, or has ended."""
+    report = session.report() if session.alive else None
+    return not session.alive or (report is not None and report[0].state != "starting")
+
+
+def settings_endpoint(settings: SessionSettings, status: WorkerStatus | None) -> str:
+    """The real endpoint once it is known, else the wanted one."""
+    return status.endpoint if status is not None and status.endpoint else settings.endpoint

@@ -1,0 +1,239 @@
+"""Keeps the workers of all sessions as the store says they should be.
+
+The store holds what is wanted; this module makes it so: it starts workers, watches them, starts those again
+that died, and finds those again that outlived an earlier control plane. Workers are processes of their own
+that decode on without us.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from bmi_decoder.config import WorkerSettings
+from services.control.places import DataDirectory
+from services.control.store import SessionRow, Store
+from services.control.supervised import Backoff, Supervised, final_report, wait_until, worker_is_up
+from services.control.worker_process import WorkerProcess
+
+_WATCH_S = 0.1
+_STOP_GRACE_S = 5.0
+_log = logging.getLogger(__name__)
+
+
+class Supervisor:
+    """Starts, watches and stops workers. All methods run in one event loop.
+
+    Parameters
+    ----------
+    places : DataDirectory
+    store : Store
+    start_wait_s : float
+        Longest time that `start` waits for a worker to come up.
+    """
+
+    def __init__(self, places: DataDirectory, store: Store, start_wait_s: float) -> None:
+        self._places = places
+        self._store = store
+        self._start_wait_s = start_wait_s
+        self._sessions: dict[str, Supervised] = {}
+        self._watching: asyncio.Task[None] | None = None
+
+    def session(self, name: str) -> Supervised:
+        """The supervised side of a session."""
+        if name not in self._sessions:
+            self._sessions[name] = Supervised(self._places.session(name))
+        return self._sessions[name]
+
+    async def open(self) -> None:
+        """Take over what an earlier control plane left: adopt live workers, start those that are missing."""
+        for row in await asyncio.to_thread(self._store.sessions):
+            session = self.session(row.name)
+            async with session.lock:
+                session.worker = await asyncio.to_thread(WorkerProcess.find, session.files)
+                if session.worker is not None:
+                    _log.info(
+                        "session %s: found its worker running, process %d", row.name, session.worker.pid
+                    )
+                    session.backoff.started()
+                    if not row.wanted:
+                        await self._stop(row.name, session)
+                else:
+                    await self._recover(row, session)
+        self._watching = asyncio.create_task(self._watch(), name="supervisor")
+
+    async def close(self) -> None:
+        """Stop all workers.
+
+        The store still says which should run, so the next control plane starts those again.
+        """
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+        await asyncio.gather(*(self._close(name, session) for name, session in self._sessions.items()))
+
+    async def start(self, name: str) -> None:
+        """Start a session that is in the store, and wait a while for its worker to come up.
+
+        One whose worker runs is left alone.
+
+        Raises
+        ------
+        KeyError
+            If the session has been removed.
+        """
+        session = self.session(name)
+        async with session.lock:
+            if session.worker is not None and not session.alive:
+                await self._clear(name, session)
+            if session.alive:
+                await self._keep(name, wanted=True, failed=False)
+            else:
+                row = await self._keep(name, wanted=True, failed=False, restarts=0, last=None)
+                session.backoff = Backoff()
+                await self._spawn(row, session)
+        await wait_until(lambda: worker_is_up(session), self._start_wait_s)
+        await self._look(name, session)
+
+    async def stop(self, name: str) -> None:
+        """Stop a session; one that does not run stays as it is."""
+        session = self.session(name)
+        async with session.lock:
+            await self._keep(name, wanted=False, failed=False)
+            session.retry_at = None
+            session.message = ""
+            await self._stop(name, session)
+
+    async def change(self, name: str, **values: Any) -> bool:
+        """Change columns of a session in the store; False, without a change, while it runs or should run."""
+        session = self.session(name)
+        async with session.lock:
+            if await self._busy(name, session):
+                return False
+            await self._keep(name, **values)
+            return True
+
+    async def remove(self, name: str) -> bool:
+        """Remove a session and its files; False, with nothing removed, while it runs or should run."""
+        session = self.session(name)
+        async with session.lock:
+            if await self._busy(name, session):
+                return False
+            await asyncio.to_thread(self._store.remove_session, name)
+            await asyncio.to_thread(session.files.remove)
+            self._sessions.pop(name, None)
+            return True
+
+    async def _busy(self, name: str, session: Supervised) -> bool:
+        row = await self._row(name)
+        return session.alive or (row.wanted and not row.failed)
+
+    async def _watch(self) -> None:
+        while True:
+            for name, session in list(self._sessions.items()):
+                if session.lock.locked():
+                    continue
+                try:
+                    await self._look(name, session)
+                except Exception:
+                    _log.exception("session %s: cannot be supervised, trying again", name)
+            await asyncio.sleep(_WATCH_S)
+
+    async def _look(self, name: str, session: Supervised) -> None:
+        """Act on a worker that has ended and on a retry that is due."""
+        if session.worker is not None and not session.alive:
+            async with session.lock:
+                if session.worker is not None and not session.alive:
+                    await self._after_death(name, session)
+        elif session.retry_at is not None and time.monotonic() >= session.retry_at:
+            async with session.lock:
+                if session.retry_at is not None and not session.alive:
+                    row = await self._row(name)
+                    await self._spawn(await self._keep(name, restarts=row.restarts + 1), session)
+
+    async def _after_death(self, name: str, session: Supervised) -> None:
+        row = await self._row(name)
+        last = await self._clear(name, session)
+        if not row.wanted:
+            return
+        if last["state"] == "failed":
+            _log.warning("session %s failed: %s", name, last["message"])
+            await self._keep(name, failed=True)
+            return
+        self._retry(name, session, last["message"] or "worker stopped without being asked to")
+
+    async def _recover(self, row: SessionRow, session: Supervised) -> None:
+        """Tidy up after a worker that ended while nobody watched, and start the one that is missing."""
+        failed = row.failed
+        if session.files.flight.exists():
+            last = await self._clear(row.name, session)
+            failed = failed or last["state"] == "failed"
+            await self._keep(row.name, failed=row.wanted and failed)
+        if row.wanted and not failed:
+            await self._spawn(row, session)
+
+    async def _spawn(self, row: SessionRow, session: Supervised) -> None:
+        session.close_report()
+        session.retry_at = None
+        settings = WorkerSettings(
+            session=row.session_settings,
+            bundle=str(self._places.decoder(row.decoder)),
+            flight=str(session.files.flight),
+            revision=row.revision,
+        )
+        try:
+            session.worker = await asyncio.to_thread(WorkerProcess.spawn, session.files, settings)
+        except OSError as error:
+            self._retry(row.name, session, f"cannot start a worker: {error}")
+            return
+        session.message = ""
+        session.backoff.started()
+        _log.info("session %s: started worker, process %d", row.name, session.worker.pid)
+
+    def _retry(self, name: str, session: Supervised, why: str) -> None:
+        delay = session.backoff.next_delay()
+        session.retry_at = time.monotonic() + delay
+        session.message = f"{why}; starting it again in {delay:g} s"
+        _log.warning("session %s: %s", name, session.message)
+
+    async def _stop(self, name: str, session: Supervised) -> None:
+        if session.worker is not None:
+            await session.end(_STOP_GRACE_S)
+            await self._clear(name, session)
+
+    async def _close(self, name: str, session: Supervised) -> None:
+        async with session.lock:
+            session.retry_at = None
+            await self._stop(name, session)
+            session.close_report()
+
+    async def _clear(self, name: str, session: Supervised) -> dict[str, Any]:
+        """Keep what a worker that has ended has to say, and tidy its flight recorder away."""
+        last = final_report(session)
+        session.close_report()
+        session.worker = None
+        files = session.files
+
+        def tidy() -> None:
+            files.pid.unlink(missing_ok=True)
+            if last["state"] == "died":
+                files.keep_crashed_flight()
+            else:
+                files.flight.unlink(missing_ok=True)
+
+        await asyncio.to_thread(tidy)
+        await self._keep(name, last=last)
+        return last
+
+    async def _row(self, name: str) -> SessionRow:
+        row = await asyncio.to_thread(self._store.session, name)
+        if row is None:
+            raise KeyError(name)
+        return row
+
+    async def _keep(self, name: str, **values: Any) -> SessionRow:
+        change: Callable[[], SessionRow] = lambda: self._store.change_session(name, **values)  # noqa: E731
+        return await asyncio.to_thread(change)

@@ -1,0 +1,76 @@
+"""What the tests of the control plane share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from bmi_decoder.bundle import Bundle, Manifest, OutputInfo, TrainingInfo, write_bundle
+from bmi_decoder.config import BlockFilterSettings, OutputFilterSettings
+from bmi_decoder.machine.builder import Builder
+
+N_CHANNELS, BIN_S = 8, 0.004
+DEADLINE_S = 20.0
+
+
+def write_linear_bundle(path: Path, gain: float = 1.0) -> Path:
+    """A small decoder that needs no torch: two weighted sums of the channels."""
+    builder = Builder(N_CHANNELS)
+    builder.output(builder.linear(builder.input(), np.full((2, N_CHANNELS), gain)))
+    training = TrainingInfo(
+        source="test",
+        fingerprint="0" * 64,
+        split=(0.7, 0.1, 0.2),
+        preset="none",
+        recipe={},
+        seed=0,
+        epochs=0,
+        best_epoch=0,
+        seconds=0.0,
+    )
+    manifest = Manifest(
+        decoder="linear",
+        hyper_parameters={},
+        n_channels=N_CHANNELS,
+        channels=tuple(f"ch{i}" for i in range(N_CHANNELS)),
+        bin_s=BIN_S,
+        outputs=(OutputInfo(name="x_velocity", unit="m/s"), OutputInfo(name="y_velocity", unit="m/s")),
+        output_filters=OutputFilterSettings(low_latency=BlockFilterSettings(cutoff_hz=6.25)),
+        metrics={"r2": 0.7},
+        training=training,
+        versions={},
+    )
+    write_bundle(Bundle(manifest, builder.build(), b"weights", b"onnx"), path)
+    return path
+
+
+def eventually(get: Callable[[], Any], condition: Callable[[Any], bool], timeout_s: float = DEADLINE_S) -> Any:
+    """Poll `get` until `condition` holds for its value, and return the value."""
+    deadline = time.monotonic() + timeout_s
+    while not condition(value := get()):
+        assert time.monotonic() < deadline, f"still {value!r} after {timeout_s:g} s"
+        time.sleep(0.02)
+    return value
+
+
+def processes_of(data_dir: Path) -> list[psutil.Process]:
+    """Live processes, workers or servers, that work on a data directory."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            alive = process.status() != psutil.STATUS_ZOMBIE
+            if alive and any(str(data_dir) in part for part in process.cmdline()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def flight_folders() -> set[str]:
+    """Folders of control planes in shared memory."""
+    return {path.name for path in Path("/dev/shm").glob("bmi-decoder-*")}
