@@ -60,7 +60,7 @@ class Manifest(Settings):
     input_filter: InputFilterSettings | None = None
     output_filters: OutputFilterSettings = OutputFilterSettings()
     filter_evidence: dict[str, Any] = Field({}, description="Validation R2 of the output filters that were tried.")
-    metrics: dict[str, Any] = {}
+    metrics: dict[str, Any] = Field({}, description="R2 per variant on the validation and the test part.")
     training: TrainingInfo
     versions: dict[str, str]
     members: dict[str, str] = Field({}, description="Sha256 of each member; filled in when written.")

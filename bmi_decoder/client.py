@@ -46,9 +46,7 @@ class OutputInfo(BaseModel):
 class DecoderInfo(BaseModel):
     """A stored decoder."""
 
-    id: str = Field(
-        description="First 16 hexadecimal digits of the file's sha256.", examples=["9f86d081884c7d65"]
-    )
+    id: str = Field(description="First 16 hexadecimal digits of the file's sha256.", examples=["9f86d081884c7d65"])
     decoder: str = Field(description="Kind of decoder.", examples=["lstm"])
     n_channels: int = Field(description="Channels that a stream must have.", examples=[96])
     bin_s: float = Field(description="Bin width in seconds.", examples=[0.004])
@@ -63,9 +61,7 @@ class DecoderDetail(DecoderInfo):
 
     sha256: str
     input_filter: InputFilterSettings | None = Field(None, description="Filter on every input channel.")
-    output_filters: OutputFilterSettings = Field(
-        description="Filters that a session uses unless it says otherwise."
-    )
+    output_filters: OutputFilterSettings = Field(description="Filters that a session uses unless it says otherwise.")
     metrics: dict[str, Any] = Field(description="Accuracy on the data held out in training.")
     manifest: dict[str, Any] = Field(description="The bundle's manifest, whole.")
     used_by: list[str] = Field(description="Sessions that use this decoder.")
@@ -91,6 +87,7 @@ class SessionStatus(BaseModel):
     bins_decoded: int
     bins_lost: int
     bins_duplicated: int
+    bins_invalid: int = Field(description="Bins with input or output that was not finite.")
     latency_us: Latency | None = Field(description="From bin complete to published; null without data.")
     last_bin_age_s: float | None = Field(description="Seconds since the newest bin; null before the first.")
     restarts: int = Field(description="Times the worker died and was started again since the last start.")
@@ -98,9 +95,7 @@ class SessionStatus(BaseModel):
     pid: int | None = Field(None, description="Process of the worker, null when there is none.")
     wanted: bool = Field(description="Whether it should run, also after a crash or a reboot.")
     decoder: str = Field(description="Id of its decoder.")
-    variants: list[str] = Field(
-        description="Published forms of each estimate.", examples=[["raw", "low_latency"]]
-    )
+    variants: list[str] = Field(description="Published forms of each estimate.", examples=[["raw", "low_latency"]])
     settings: SessionSettings
 
 
@@ -142,9 +137,7 @@ class ControlError(BmiError):
         The whole problem+json body, empty if there was none.
     """
 
-    def __init__(
-        self, message: str, status: int | None = None, problem: dict[str, Any] | None = None
-    ) -> None:
+    def __init__(self, message: str, status: int | None = None, problem: dict[str, Any] | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.problem = problem or {}
@@ -196,9 +189,7 @@ class Subscriber:
             self._socket.connect(endpoint)
         except zmq.ZMQError as error:
             self._socket.close()
-            raise BmiError(
-                f"cannot subscribe to {endpoint!r}: {error}; expected tcp://ADDRESS:PORT"
-            ) from None
+            raise BmiError(f"cannot subscribe to {endpoint!r}: {error}; expected tcp://ADDRESS:PORT") from None
 
     def __enter__(self) -> Self:
         return self
@@ -374,9 +365,7 @@ class ControlClient:
         """Delete a decoder that no session uses."""
         self._request("DELETE", _decoder(decoder_id))
 
-    def create_session(
-        self, name: str, stream: str | dict[str, Any], decoder: str, **settings: Any
-    ) -> SessionStatus:
+    def create_session(self, name: str, stream: str | dict[str, Any], decoder: str, **settings: Any) -> SessionStatus:
         """Create a session; it does not run until it is started.
 
         Parameters
@@ -426,8 +415,7 @@ class ControlClient:
             answer = self._http.request(method, path, **content)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ControlError(
-                f"no answer from the control plane at {self._http.base_url}: {error}; "
-                "is bmi-decoder serve running?"
+                f"no answer from the control plane at {self._http.base_url}: {error}; is bmi-decoder serve running?"
             ) from None
         if answer.is_success:
             return answer

@@ -31,14 +31,14 @@ class OnnxExecutor:
 
     def __init__(self, step: bytes, n_outputs: int, front: Executor | None, back: Executor) -> None:
         # Here and not at the top: only decoders without a program pay for loading ONNX Runtime.
-        import onnxruntime  # noqa: PLC0415
+        import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(step, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # noqa: BLE001  ONNX Runtime's exceptions share no base class
+        except Exception as error:
             raise BundleError(f"step.onnx cannot be loaded: {error}") from None
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if not inputs or inputs[0].name != "x" or len(inputs) != len(outputs) or outputs[0].name != "y":

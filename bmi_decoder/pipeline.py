@@ -21,12 +21,23 @@ from filters import FilterDesignError, bessel_sos, block_taps, variant_position
 class Engine(Protocol):
     """What runs the rows: the streaming machine, or ONNX Runtime for a decoder that has no program."""
 
-    def reset(self) -> None: ...
-    def state(self) -> npt.NDArray[np.float32]: ...
-    def load_state(self, state: npt.ArrayLike) -> None: ...
-    def run_into(self, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> None: ...
-    def rows(self, n: int = 1) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]: ...
-    def run(self, x: npt.ArrayLike) -> npt.NDArray[np.float32]: ...
+    def reset(self) -> None:
+        """Return to the state before the first bin."""
+
+    def state(self) -> npt.NDArray[np.float32]:
+        """A copy of the state."""
+
+    def load_state(self, state: npt.ArrayLike) -> None:
+        """Continue from a state that `state` returned."""
+
+    def run_into(self, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> None:
+        """Run the rows of `x` into `y`, unchecked: the hot path."""
+
+    def rows(self, n: int = 1) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Input and output arrays for `run_into`."""
+
+    def run(self, x: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """Run checked rows and return their outputs."""
 
 
 def filter_taps(variant: FilterVariant, settings: BlockFilterSettings, bin_s: float) -> npt.NDArray[np.float64]:

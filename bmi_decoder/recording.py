@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -67,6 +68,7 @@ class Recording:
     source: str = ""
 
     def __post_init__(self) -> None:
+        self._check_grid()
         object.__setattr__(self, "counts", _checked_counts(self.counts, self.source))
         object.__setattr__(self, "kinematics", _checked_kinematics(self.kinematics, self.source))
         n_bins, n_channels = self.counts.shape
@@ -79,15 +81,23 @@ class Recording:
             raise InputError(
                 f"{self._name()}: {self.kinematics.shape[1]} kinematic columns but {len(self.outputs)} names"
             )
-        if not (np.isfinite(self.bin_s) and self.bin_s > 0):
-            raise InputError(f"{self._name()}: bin width must be a positive number of seconds, got {self.bin_s}")
-        if self.channels is None:
-            object.__setattr__(self, "channels", tuple(f"ch{i}" for i in range(n_channels)))
-        elif len(self.channels) != n_channels:
-            raise InputError(f"{self._name()}: {n_channels} channels but {len(self.channels)} labels")
-        if self.segments is None:
-            object.__setattr__(self, "segments", ((0, n_bins),))
+        # Plain Python values throughout, so that equal recordings have equal fingerprints.
+        labels = tuple(f"ch{i}" for i in range(n_channels)) if self.channels is None else tuple(map(str, self.channels))
+        if len(labels) != n_channels:
+            raise InputError(f"{self._name()}: {n_channels} channels but {len(labels)} labels")
+        object.__setattr__(self, "channels", labels)
+        object.__setattr__(self, "outputs", tuple(self.outputs))
+        segments = ((0, n_bins),) if self.segments is None else self.segments
+        object.__setattr__(self, "segments", tuple((int(start), int(stop)) for start, stop in segments))
         _check_segments(self.spans, n_bins, self._name())
+
+    def _check_grid(self) -> None:
+        for name in ("bin_s", "t0"):
+            object.__setattr__(self, name, float(getattr(self, name)))
+        if not (math.isfinite(self.bin_s) and self.bin_s > 0):
+            raise InputError(f"{self._name()}: bin width must be a positive number of seconds, got {self.bin_s}")
+        if not math.isfinite(self.t0):
+            raise InputError(f"{self._name()}: t0 must be a finite time in seconds, got {self.t0}")
 
     def _name(self) -> str:
         return self.source or "recording"
@@ -106,14 +116,17 @@ class Recording:
 
     @property
     def n_bins(self) -> int:
+        """T."""
         return int(self.counts.shape[0])
 
     @property
     def n_channels(self) -> int:
+        """C."""
         return int(self.counts.shape[1])
 
     @property
     def n_outputs(self) -> int:
+        """K."""
         return len(self.outputs)
 
     @property
@@ -156,22 +169,26 @@ def _checked_counts(values: npt.ArrayLike, source: str) -> npt.NDArray[np.intege
         if not whole.all():
             row, column = np.argwhere(~whole)[0]
             raise InputError(
-                f"{name}: spike counts must be whole numbers, got {counts[row, column]} at bin {row}, "
-                f"channel {column}"
+                f"{name}: spike counts must be whole numbers, got {counts[row, column]} at bin {row}, channel {column}"
             )
-    if np.issubdtype(counts.dtype, np.signedinteger) or np.issubdtype(counts.dtype, np.floating):
-        if counts.min() < 0:
-            row, column = np.argwhere(counts < 0)[0]
-            raise InputError(
-                f"{name}: spike counts must not be negative, got {counts[row, column]} at bin {row}, "
-                f"channel {column}; check the reader or the export"
-            )
-    return counts.astype(np.min_scalar_type(int(counts.max())), copy=False)
+    if counts.min() < 0:
+        row, column = np.argwhere(counts < 0)[0]
+        raise InputError(
+            f"{name}: spike counts must not be negative, got {counts[row, column]} at bin {row}, "
+            f"channel {column}; check the reader or the export"
+        )
+    largest = int(counts.max())
+    if largest >= 1 << 64:
+        raise InputError(f"{name}: a bin holds {largest} spikes, which cannot be; check the reader or the export")
+    return counts.astype(np.min_scalar_type(largest), copy=False)
 
 
 def _checked_kinematics(values: npt.ArrayLike, source: str) -> npt.NDArray[np.float64]:
     name = source or "recording"
-    kinematics = np.asarray(values, dtype=np.float64)
+    try:
+        kinematics = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{name}: kinematics must be a (bins, outputs) array of numbers") from None
     if kinematics.ndim != 2:
         raise InputError(f"{name}: kinematics must be a (bins, outputs) array, got shape {kinematics.shape}")
     finite = np.isfinite(kinematics)

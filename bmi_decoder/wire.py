@@ -210,9 +210,7 @@ def parse(frame: bytes) -> Message:
         return Heartbeat(t_publish, sequence, revision)
     times_stop = HEADER.size + 8 * n_variants
     if n_variants > MAX_VARIANTS or len(frame) != times_stop + 4 * n_variants * n_outputs:
-        raise InputError(
-            f"message of {len(frame)} bytes does not hold {n_variants} variants of {n_outputs} outputs"
-        )
+        raise InputError(f"message of {len(frame)} bytes does not hold {n_variants} variants of {n_outputs} outputs")
     try:
         variants = tuple(Variant(code) for code in codes[:n_variants])
     except ValueError as error:

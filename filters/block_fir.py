@@ -38,15 +38,11 @@ class BlockFir:
     those choose their order of summation by shape, and the last bits would depend on the chunking.
     """
 
-    def __init__(
-        self, taps: NDArray[np.float64], lookahead_samples: int, n_channels: int, rate_hz: float
-    ) -> None:
+    def __init__(self, taps: NDArray[np.float64], lookahead_samples: int, n_channels: int, rate_hz: float) -> None:
         self._taps = np.array(taps, dtype=np.float64)
         self._taps.flags.writeable = False
         self._lookahead = lookahead_samples
-        self._n_channels = check_integer(
-            "n_channels", n_channels, 1, None, "Give the number of channels to filter."
-        )
+        self._n_channels = check_integer("n_channels", n_channels, 1, None, "Give the number of channels to filter.")
         self._rate_hz = check_positive("rate_hz", rate_hz, "Give the number of samples per second.")
         self.reset()
 

@@ -48,9 +48,7 @@ class CausalSos:
 
     def __init__(self, sos: ArrayLike, n_channels: int = 1, *, rate_hz: float) -> None:
         self._sos = check_sos(sos)
-        self._n_channels = check_integer(
-            "n_channels", n_channels, 1, None, "Give the number of channels to filter."
-        )
+        self._n_channels = check_integer("n_channels", n_channels, 1, None, "Give the number of channels to filter.")
         self._rate_hz = check_positive("rate_hz", rate_hz, "Give the number of samples per second.")
         self._settled = np.asarray(signal.sosfilt_zi(self._sos), dtype=np.float64)[:, :, None]
         self.reset()

@@ -32,8 +32,7 @@ def same_bits(got: NDArray[np.float64], want: NDArray[np.float64], message: str)
     assert got.shape == want.shape, f"{message}: shape {got.shape} instead of {want.shape}"
     differs = ~((got == want) | (np.isnan(got) & np.isnan(want)))
     assert not differs.any(), (
-        f"{message}: first at {np.argwhere(differs)[0].tolist()}, "
-        f"by up to {np.abs(got - want)[differs].max():.2g}"
+        f"{message}: first at {np.argwhere(differs)[0].tolist()}, by up to {np.abs(got - want)[differs].max():.2g}"
     )
 
 

@@ -38,9 +38,7 @@ def check_gain(make_filter: MakeFilter) -> None:
     f = make_filter()
     frequencies = np.array(NYQUIST_FRACTIONS) * f.rate_hz / 2
     declared = f.gain(frequencies)
-    assert declared.shape == frequencies.shape, (
-        f"gain must keep the shape {frequencies.shape}; got {declared.shape}"
-    )
+    assert declared.shape == frequencies.shape, f"gain must keep the shape {frequencies.shape}; got {declared.shape}"
     for frequency, gain in zip(frequencies, declared, strict=True):
         measured = np.abs(_measured_response(make_filter, 2 * np.pi * frequency / f.rate_hz))
         assert np.abs(measured - gain).max() < GAIN_TOLERANCE, (

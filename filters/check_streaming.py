@@ -17,13 +17,9 @@ def check_figures(make_filter: MakeFilter) -> None:
     memory = f.memory_samples
     assert memory is None or memory >= 1, f"memory_samples must be None or at least 1; got {memory}"
     last = np.inf if memory is None else memory - 1
-    assert 0 <= f.lookahead_samples <= last, (
-        f"lookahead_samples must be in 0..{last}; got {f.lookahead_samples}"
-    )
+    assert 0 <= f.lookahead_samples <= last, f"lookahead_samples must be in 0..{last}; got {f.lookahead_samples}"
     for name, samples, seconds in (("lag", f.lag_samples, f.lag_s), ("delay", f.delay_samples, f.delay_s)):
-        assert np.isclose(seconds * f.rate_hz, samples), (
-            f"{name}_s must be {name}_samples / rate_hz; got {seconds}"
-        )
+        assert np.isclose(seconds * f.rate_hz, samples), f"{name}_s must be {name}_samples / rate_hz; got {seconds}"
 
 
 def check_chunks(make_filter: MakeFilter) -> None:
@@ -39,9 +35,7 @@ def check_chunks(make_filter: MakeFilter) -> None:
         cuts = np.sort(rng.integers(0, len(samples) + 1, size=3 + i * len(samples) // N_CHUNKINGS))
         g = make_filter()
         parts = [g.process(chunk) for chunk in np.split(samples, cuts)]
-        same_bits(
-            np.concatenate(parts), whole, f"chunk dependence: outputs differ when cut at {cuts.tolist()}"
-        )
+        same_bits(np.concatenate(parts), whole, f"chunk dependence: outputs differ when cut at {cuts.tolist()}")
         assert g.warming_up == f.warming_up, "chunk dependence: warming_up differs"
 
 
@@ -91,9 +85,7 @@ def check_state(make_filter: MakeFilter) -> None:
         f.process(samples[:cut])
         saved = f.state()
         assert all(isinstance(v, np.ndarray) for v in saved.values()), "state must be a mapping of arrays"
-        same_bits(
-            f.process(samples[cut:]), whole[cut:], f"state: saving after {cut} samples disturbed the filter"
-        )
+        same_bits(f.process(samples[cut:]), whole[cut:], f"state: saving after {cut} samples disturbed the filter")
         # Loaded twice: into a new filter, and over the state of a used one. The run between must not have
         # written into the saved arrays.
         for attempt in ("", " a second time"):
@@ -140,12 +132,8 @@ def check_determinism(make_filter: MakeFilter) -> None:
     given_after = given.copy()
     given[:] = 0
     same_bits(given_after, samples, "process or step changed its input")
-    same_bits(
-        first, kept, "outputs of process were overwritten by later samples or share memory with the input"
-    )
-    same_bits(
-        one, kept_one, "outputs of step were overwritten by later samples or share memory with the input"
-    )
+    same_bits(first, kept, "outputs of process were overwritten by later samples or share memory with the input")
+    same_bits(one, kept_one, "outputs of step were overwritten by later samples or share memory with the input")
     same_bits(make_filter().process(samples), kept, "two new filters give different outputs")
     again = make_filter()
     again.process(samples[:-1])

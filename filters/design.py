@@ -48,12 +48,8 @@ def bessel_sos(order: int, cutoff_hz: float, rate_hz: float) -> NDArray[np.float
     advice = f"Choose a frequency between 0 and half the sample rate, {rate_hz / 2:g} Hz."
     cutoff_hz = check_positive("cutoff_hz", cutoff_hz, advice)
     if cutoff_hz >= rate_hz / 2:
-        raise FilterDesignError(
-            f"cutoff_hz must be below rate_hz / 2 = {rate_hz / 2:g}; got {cutoff_hz:g}. {advice}"
-        )
-    sos = np.asarray(
-        signal.bessel(order, cutoff_hz / (rate_hz / 2), norm="phase", output="sos"), dtype=np.float64
-    )
+        raise FilterDesignError(f"cutoff_hz must be below rate_hz / 2 = {rate_hz / 2:g}; got {cutoff_hz:g}. {advice}")
+    sos = np.asarray(signal.bessel(order, cutoff_hz / (rate_hz / 2), norm="phase", output="sos"), dtype=np.float64)
     try:
         return check_sos(sos)
     except FilterDesignError:
@@ -85,15 +81,11 @@ def check_sos(sos: ArrayLike) -> NDArray[np.float64]:
     try:
         sections = np.array(sos, dtype=np.float64)
     except (TypeError, ValueError):
-        raise FilterDesignError(
-            f"sos must be numbers of shape (n_sections, 6); got {sos!r}. {advice}"
-        ) from None
+        raise FilterDesignError(f"sos must be numbers of shape (n_sections, 6); got {sos!r}. {advice}") from None
     if sections.ndim != 2 or sections.shape[1] != 6 or not len(sections):
         raise FilterDesignError(f"sos must have shape (n_sections, 6); got {sections.shape}. {advice}")
     if not np.isfinite(sections).all() or not (sections[:, 3] == 1).all():
-        raise FilterDesignError(
-            f"sos must be finite with a0 = 1 in every section; got {sections.tolist()}. {advice}"
-        )
+        raise FilterDesignError(f"sos must be finite with a0 = 1 in every section; got {sections.tolist()}. {advice}")
     a1, a2 = sections[:, 4], sections[:, 5]
     if not ((np.abs(a2) < 1) & (np.abs(a1) < 1 + a2)).all():
         raise FilterDesignError(
@@ -101,9 +93,7 @@ def check_sos(sos: ArrayLike) -> NDArray[np.float64]:
         )
     dc_gain = float(np.prod(sections[:, :3].sum(axis=1) / sections[:, 3:].sum(axis=1)))
     if abs(dc_gain - 1) > DC_TOLERANCE:
-        raise FilterDesignError(
-            f"sos must have gain 1 at 0 Hz (a low-pass filter); got gain {dc_gain:g}. {advice}"
-        )
+        raise FilterDesignError(f"sos must have gain 1 at 0 Hz (a low-pass filter); got gain {dc_gain:g}. {advice}")
     return sections
 
 
@@ -119,9 +109,7 @@ def sos_delay(sos: NDArray[np.float64]) -> float:
     return float((b @ age / b.sum(axis=1) - a @ age / a.sum(axis=1)).sum())
 
 
-def sos_response(
-    sos: NDArray[np.float64], frequencies_hz: ArrayLike, rate_hz: float
-) -> NDArray[np.complex128]:
+def sos_response(sos: NDArray[np.float64], frequencies_hz: ArrayLike, rate_hz: float) -> NDArray[np.complex128]:
     """Return the frequency response of second-order sections.
 
     Parameters
@@ -142,9 +130,7 @@ def sos_response(
     return np.asarray(np.prod((delays @ sos[:, :3].T) / (delays @ sos[:, 3:].T), axis=-1))
 
 
-def taps_response(
-    taps: NDArray[np.float64], frequencies_hz: ArrayLike, rate_hz: float
-) -> NDArray[np.complex128]:
+def taps_response(taps: NDArray[np.float64], frequencies_hz: ArrayLike, rate_hz: float) -> NDArray[np.complex128]:
     """Return the frequency response of FIR taps, relative to the newest sample.
 
     Parameters

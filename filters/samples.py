@@ -23,9 +23,7 @@ def as_chunk(X: ArrayLike, n_channels: int) -> NDArray[np.float64]:
 def _as_real(values: ArrayLike, shape: tuple[int | None, ...], rule: str) -> NDArray[np.float64]:
     array = np.asarray(values)
     if array.dtype.kind not in REAL_KINDS:
-        raise FilterInputError(
-            f"samples must be real numbers; got dtype {array.dtype}. Convert them to float64."
-        )
+        raise FilterInputError(f"samples must be real numbers; got dtype {array.dtype}. Convert them to float64.")
     fits = array.ndim == len(shape) and all(
         want is None or want == got for want, got in zip(shape, array.shape, strict=True)
     )
@@ -43,8 +41,7 @@ def check_state(
     """Return copies of the arrays of `state`, which must have the names, shapes and dtypes of `like`."""
     if set(state) != set(like):
         raise FilterInputError(
-            f"a saved state must hold {sorted(like)}; got {sorted(state)}. "
-            "Load a state that this kind of filter saved."
+            f"a saved state must hold {sorted(like)}; got {sorted(state)}. Load a state that this kind of filter saved."
         )
     copies = {}
     for name, model in like.items():

@@ -30,6 +30,7 @@ def run(options: argparse.Namespace) -> int:
     recording = read_recording(options.recording, pipeline.bin_s)
     decoded = pipeline.decode(recording)
     t_source = recording.t0 + (np.arange(recording.n_bins) + 1) * recording.bin_s
+    since_reset = np.concatenate([np.arange(stop - start) for start, stop in recording.spans])
     arrays: dict[str, Any] = {
         "t_source": t_source,
         "outputs": np.array([output.name for output in pipeline.outputs]),
@@ -37,7 +38,8 @@ def run(options: argparse.Namespace) -> int:
     }
     for v, variant in enumerate(pipeline.variants):
         arrays[variant.name] = decoded[:, v]
-        arrays[f"t_valid_{variant.name}"] = t_source - pipeline.lookahead_of(v, recording) * recording.bin_s
+        lookahead = np.where(since_reset < pipeline.warm_up[v], 0, pipeline.lookahead[v])
+        arrays[f"t_valid_{variant.name}"] = t_source - lookahead * recording.bin_s
     try:
         np.savez(options.out, allow_pickle=False, **arrays)
     except OSError as error:

@@ -19,7 +19,7 @@ def register(subparsers: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """List decoders with their presets."""
     require_training_extra("decoders")
-    from bmi_decoder.decoders.registry import decoder_class, decoder_names  # noqa: PLC0415  needs torch
+    from bmi_decoder.decoders.registry import decoder_class, decoder_names
 
     classes = {name: decoder_class(name) for name in decoder_names()}
     if options.json != "-":

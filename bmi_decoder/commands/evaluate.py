@@ -1,4 +1,4 @@
-"""``bmi-decoder evaluate``: how good is a bundle on a recording?"""
+"""``bmi-decoder evaluate``: how good a bundle is on a recording."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def register(subparsers: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Train, write the bundle, print what it reaches."""
     require_training_extra("train")
-    from bmi_decoder.training.train import TrainSettings, train  # noqa: PLC0415  needs torch
+    from bmi_decoder.training.train import TrainSettings, train
 
     settings = TrainSettings(
         decoder=options.decoder,

@@ -37,9 +37,7 @@ def check_reader(read: Reader, path: Path | str, n_damaged: int = 24) -> None:
     first = read(path)
     _check_values(first)
     again = read(str(path))
-    _require(
-        _everything(first) == _everything(again), "reading twice, by Path and by str, must give the same"
-    )
+    _require(_everything(first) == _everything(again), "reading twice, by Path and by str, must give the same")
     _require(_sha256(path) == before, "reading must not change the file")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -63,9 +61,7 @@ def _check_values(recording: Recording) -> None:
     names = [output.name for output in recording.outputs]
     _require(bool(names) and len(set(names)) == len(names), "outputs must exist and have different names")
     _require(all(output.unit for output in recording.outputs), "every output must have a unit")
-    _require(
-        type(recording.bin_s) is float and type(recording.t0) is float, "bin_s and t0 must be Python floats"
-    )
+    _require(type(recording.bin_s) is float and type(recording.t0) is float, "bin_s and t0 must be Python floats")
     edges = [edge for span in recording.spans for edge in span]
     _require(all(type(edge) is int for edge in edges), "segments must be Python integers")
     # Views of a file or of a larger array would keep it open or in memory, and change with it.
@@ -91,9 +87,7 @@ def _refuses(read: Reader, path: Path) -> bool:
         _require(path.name in str(error), f"an error must name the file, got: {error}")
         return True
     except Exception as error:
-        raise AssertionError(
-            f"{path.name} must raise InputError, got {type(error).__name__}: {error}"
-        ) from error
+        raise AssertionError(f"{path.name} must raise InputError, got {type(error).__name__}: {error}") from error
     return False
 
 

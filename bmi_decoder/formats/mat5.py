@@ -87,9 +87,7 @@ class Mat5File:
         self._path = path
         head = file_head(path, _HEADER_BYTES)
         if path.stat().st_size > MAX_BYTES:
-            raise InputError(
-                f"{path}: the file is larger than {MAX_BYTES} bytes; cut the recording into parts"
-            )
+            raise InputError(f"{path}: the file is larger than {MAX_BYTES} bytes; cut the recording into parts")
         order = {b"IM": "<", b"MI": ">"}.get(head[126:128])
         if not head.startswith(b"MATLAB 5.0") or order is None:
             raise InputError(f"{path}: not a MATLAB v5 file (it must begin with 'MATLAB 5.0')")
@@ -126,9 +124,7 @@ class Mat5File:
         if variable.dtype is None:
             raise InputError(f"{self._path}: {name} must be a matrix of real numbers, got {variable.kind}")
         if variable.n_bytes > max_bytes:
-            raise InputError(
-                f"{self._path}: {name} declares {variable.n_bytes} bytes, allowed are {max_bytes}"
-            )
+            raise InputError(f"{self._path}: {name} declares {variable.n_bytes} bytes, allowed are {max_bytes}")
         try:
             return self._numbers(variable, variable.dtype)
         except (_DamageError, zlib.error) as error:

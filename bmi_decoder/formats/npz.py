@@ -83,9 +83,7 @@ def write_npz(recording: Recording, path: Path | str, provenance: Mapping[str, A
             os.fsync(file.fileno())
         os.replace(beside, path)
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written ({error.strerror}); check the folder and the space"
-        ) from error
+        raise InputError(f"{path}: cannot be written ({error.strerror}); check the folder and the space") from error
     finally:
         beside.unlink(missing_ok=True)
 

@@ -61,9 +61,7 @@ def read_trial_csv(path: Path | str) -> Recording:
     except InputError:
         raise
     except (ValueError, csv.Error) as error:
-        raise InputError(
-            f"{path}: not a table of numbers ({error}; rows count from below the header)"
-        ) from error
+        raise InputError(f"{path}: not a table of numbers ({error}; rows count from below the header)") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     if len(table) < 2:

@@ -26,9 +26,7 @@ def forward_scan(current, initial, beta, threshold, reset, spikes, membrane):  #
                 spikes[b, t, k] = np.float32(after > threshold[k])
 
 
-@numba.njit(
-    f"void({_F3}, {_F3}, {_F2}, {_F3}, {_F1}, {_F1}, int64, float32, {_F3}, {_F2}, {_F1}, {_F1})", cache=True
-)
+@numba.njit(f"void({_F3}, {_F3}, {_F2}, {_F3}, {_F1}, {_F1}, int64, float32, {_F3}, {_F2}, {_F1}, {_F1})", cache=True)
 def backward_scan(  # type: ignore[no-untyped-def]
     d_spikes, d_outputs, initial, membrane, beta, threshold, reset, slope, d_current, d_initial, d_beta, d_threshold
 ):

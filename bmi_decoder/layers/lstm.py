@@ -25,8 +25,11 @@ class Lstm(Layer):
         self.n_hidden = n_hidden
         self.lstm = nn.LSTM(n_in, n_hidden, batch_first=True)
         if xavier:
-            nn.init.xavier_normal_(self.lstm.weight_ih_l0)
-            nn.init.xavier_normal_(self.lstm.weight_hh_l0)
+            for weight in (self._parameter("weight_ih_l0"), self._parameter("weight_hh_l0")):
+                nn.init.xavier_normal_(weight)
+
+    def _parameter(self, name: str) -> nn.Parameter:
+        return self.lstm.get_parameter(name)
 
     def initial_state(self, batch: int) -> State:
         """Zeros."""
@@ -35,9 +38,9 @@ class Lstm(Layer):
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """One bin, written out so that it exports to ONNX operators."""
         h, c = state["h"], state["c"]
-        p = self.lstm
-        gates = nn.functional.linear(x, p.weight_ih_l0, p.bias_ih_l0)
-        gates = gates + nn.functional.linear(h, p.weight_hh_l0, p.bias_hh_l0)
+        p = self._parameter
+        gates = nn.functional.linear(x, p("weight_ih_l0"), p("bias_ih_l0"))
+        gates = gates + nn.functional.linear(h, p("weight_hh_l0"), p("bias_hh_l0"))
         i, f, g, o = gates.chunk(4, 1)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         h = torch.sigmoid(o) * torch.tanh(c)

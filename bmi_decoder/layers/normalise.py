@@ -38,9 +38,7 @@ class LayerNorm(_Pointwise):
 
     def lower(self, builder: Builder, x: Slot) -> Slot:
         """One instruction."""
-        return builder.layer_norm(
-            x, self.norm.weight.detach().numpy(), self.norm.bias.detach().numpy(), self.norm.eps
-        )
+        return builder.layer_norm(x, self.norm.weight.detach().numpy(), self.norm.bias.detach().numpy(), self.norm.eps)
 
 
 class Standardise(_Pointwise):

@@ -170,9 +170,7 @@ class Builder:
         self.emit(LSTM_CELL, gates=gates, hidden=hidden, cell=cell, n=hidden.size)
         return hidden
 
-    def lif(
-        self, current: Slot, membrane: Slot, beta: npt.ArrayLike, threshold: npt.ArrayLike, reset: int
-    ) -> Slot:
+    def lif(self, current: Slot, membrane: Slot, beta: npt.ArrayLike, threshold: npt.ArrayLike, reset: int) -> Slot:
         """Leaky integrate-and-fire spikes; `beta` and `threshold` are scalars or one per neuron."""
         y = self.scratch(current.size)
         per_neuron = np.size(beta) > 1 or np.size(threshold) > 1

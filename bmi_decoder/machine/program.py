@@ -66,7 +66,11 @@ class Program:
             "n_outputs": self.n_outputs,
             "state_fields": self.state_fields,
         }
-        arrays = {"instructions": self.instructions, "params": self.params, "initial_state": self.initial_state}
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "instructions": self.instructions,
+            "params": self.params,
+            "initial_state": self.initial_state,
+        }
         return save_safetensors(arrays, metadata={"layout": json.dumps(layout, sort_keys=True)})
 
     @classmethod

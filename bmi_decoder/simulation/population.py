@@ -25,12 +25,8 @@ class PopulationSettings(Settings):
     silent_fraction: float = Field(0.05, ge=0, le=1, description="Share of nearly silent channels.")
     silent_hz: float = Field(0.2, ge=0, description="Rate at rest of a nearly silent channel in Hz.")
     weak_fraction: float = Field(0.25, ge=0, le=1, description="Share of weakly tuned channels.")
-    weak_gain: float = Field(
-        0.15, ge=0, le=1, description="Tuning of a weakly tuned channel, as a share of the rest."
-    )
-    reference_speed_m_s: float = Field(
-        0.3, gt=0, description="Speed at which the modulations below are given, in m/s."
-    )
+    weak_gain: float = Field(0.15, ge=0, le=1, description="Tuning of a weakly tuned channel, as a share of the rest.")
+    reference_speed_m_s: float = Field(0.3, gt=0, description="Speed at which the modulations below are given, in m/s.")
     direction_modulation: float = Field(
         0.39,
         ge=0,
@@ -40,14 +36,10 @@ class PopulationSettings(Settings):
         0.25, ge=0, description="Standard deviation of the change of rate with speed alone, in rates at rest."
     )
     lead_s: float = Field(0.1, ge=0, le=1, description="Mean lead of neural activity before movement in s.")
-    lead_spread_s: float = Field(
-        0.02, ge=0, le=1, description="Standard deviation of the lead across neurons in s."
-    )
+    lead_spread_s: float = Field(0.02, ge=0, le=1, description="Standard deviation of the lead across neurons in s.")
     n_factors: int = Field(3, ge=0, le=64, description="Shared noise factors; 0 gives independent neurons.")
     factor_tau_s: float = Field(0.5, gt=0, description="Correlation time of the shared noise in s.")
-    factor_gain: float = Field(
-        0.3, ge=0, description="Standard deviation of the shared noise, in rates at rest."
-    )
+    factor_gain: float = Field(0.3, ge=0, description="Standard deviation of the shared noise, in rates at rest.")
     max_rate_hz: float = Field(200.0, gt=0, le=1000, description="Highest instantaneous rate in Hz.")
     spiking: Literal["bernoulli", "poisson"] = Field(
         "bernoulli", description="At most one spike per bin (a Poisson count cut at 1), or Poisson counts."
@@ -56,9 +48,7 @@ class PopulationSettings(Settings):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if not self.baseline_min_hz <= self.baseline_median_hz <= self.baseline_max_hz <= self.max_rate_hz:
-            raise ValueError(
-                "rates must be ordered: baseline_min_hz, baseline_median_hz, baseline_max_hz, max_rate_hz"
-            )
+            raise ValueError("rates must be ordered: baseline_min_hz, baseline_median_hz, baseline_max_hz, max_rate_hz")
         return self
 
 
@@ -140,9 +130,7 @@ class Population:
         if not step.size:
             return step
         step *= np.sqrt(1.0 - self._decay**2)
-        factors: FloatArray = lfilter(
-            [1.0], [1.0, -self._decay], step, axis=0, zi=self._decay * self._factors
-        )[0]
+        factors: FloatArray = lfilter([1.0], [1.0, -self._decay], step, axis=0, zi=self._decay * self._factors)[0]
         self._factors = factors[-1:]
         return factors
 

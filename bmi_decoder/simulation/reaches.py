@@ -17,23 +17,17 @@ FloatArray = npt.NDArray[np.float64]
 class ReachSettings(Settings):
     """Where the hand reaches to, how fast, and how long it rests."""
 
-    workspace_m: float = Field(
-        0.2, gt=0, le=10, description="Side of the square of targets, centred on (0, 0), in m."
-    )
+    workspace_m: float = Field(0.2, gt=0, le=10, description="Side of the square of targets, centred on (0, 0), in m.")
     min_distance_m: float = Field(0.04, ge=0, description="Shortest reach in m, at most half the workspace.")
     target_width_m: float = Field(0.02, gt=0, description="Target width W in Fitts' law, in m.")
-    duration_offset_s: float = Field(
-        0.2, gt=0, le=10, description="Duration of a reach of no difficulty, in s."
-    )
+    duration_offset_s: float = Field(0.2, gt=0, le=10, description="Duration of a reach of no difficulty, in s.")
     duration_per_bit_s: float = Field(
         0.15, ge=0, le=10, description="Added duration in s per bit of difficulty, log2(distance / W + 1)."
     )
     hold_min_s: float = Field(0.05, ge=0, description="Shortest hold on a reached target, in s.")
     hold_max_s: float = Field(0.3, ge=0, le=60, description="Longest hold on a reached target, in s.")
     reaction_min_s: float = Field(0.1, ge=0, description="Shortest time from a new target to movement, in s.")
-    reaction_max_s: float = Field(
-        0.35, ge=0, le=60, description="Longest time from a new target to movement, in s."
-    )
+    reaction_max_s: float = Field(0.35, ge=0, le=60, description="Longest time from a new target to movement, in s.")
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -42,9 +36,7 @@ class ReachSettings(Settings):
         if self.reaction_min_s > self.reaction_max_s:
             raise ValueError("reaction_min_s must not exceed reaction_max_s")
         if self.min_distance_m > self.workspace_m / 2:
-            raise ValueError(
-                "min_distance_m must be at most half of workspace_m, so that a target is always found"
-            )
+            raise ValueError("min_distance_m must be at most half of workspace_m, so that a target is always found")
         return self
 
 
@@ -122,9 +114,7 @@ class ReachStream:
 
     def _after(self, last: Reach) -> Reach:
         s = self._settings
-        pause_s = self._rng.uniform(s.hold_min_s, s.hold_max_s) + self._rng.uniform(
-            s.reaction_min_s, s.reaction_max_s
-        )
+        pause_s = self._rng.uniform(s.hold_min_s, s.hold_max_s) + self._rng.uniform(s.reaction_min_s, s.reaction_max_s)
         return self._draw(last.onset_s + last.duration_s + pause_s, last.target)
 
     def _draw(self, onset_s: float, start: FloatArray) -> Reach:

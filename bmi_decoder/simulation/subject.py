@@ -124,9 +124,7 @@ def simulate(settings: SubjectSettings, seconds: float) -> Recording:
     """
     n_bins = round(seconds / settings.bin_s) if np.isfinite(seconds) else 0
     if n_bins < 1:
-        raise InputError(
-            f"a simulated recording must last at least one bin ({settings.bin_s} s), got {seconds} s"
-        )
+        raise InputError(f"a simulated recording must last at least one bin ({settings.bin_s} s), got {seconds} s")
     if n_bins * settings.population.n_channels > MAX_COUNTS:
         raise InputError(
             f"{seconds} s of {settings.population.n_channels} channels are {n_bins} bins, more than "

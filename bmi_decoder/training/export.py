@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import io
+import tempfile
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from safetensors.torch import save as save_safetensors
@@ -29,20 +30,19 @@ def export_onnx(decoder: Decoder) -> bytes:
     """One step as ONNX: inputs ``x`` and the states, outputs ``y`` and the next states, batch of one."""
     state = decoder.initial_state(1)
     wrapper = _Step(decoder, list(state)).eval()
-    buffer = io.BytesIO()
-    with warnings.catch_warnings(), torch.no_grad():
-        # The successor (dynamo=True) takes 20 times longer and renames the states; this one is kept by torch
-        # for as long as 2.x lasts.
+    with warnings.catch_warnings(), torch.no_grad(), tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "step.onnx"
+        # The successor (dynamo=True) needs 20 times as long and renames the states.
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
             wrapper,
             (torch.zeros(1, decoder.n_channels), *state.values()),
-            buffer,
+            path,
             dynamo=False,
             input_names=["x", *state],
             output_names=["y", *(f"next.{name}" for name in state)],
         )
-    return buffer.getvalue()
+        return path.read_bytes()
 
 
 def export_weights(decoder: Decoder) -> bytes:

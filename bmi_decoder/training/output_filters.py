@@ -14,8 +14,9 @@ from bmi_decoder.evaluation.r2 import mean_r2
 from bmi_decoder.pipeline import filter_lookahead, filter_taps
 from filters import minimum_width
 
-MAX_LOOKAHEAD_S = 0.26
-"""Longest delay that a chosen high-accuracy filter may add; a closed loop needs less, see the docs."""
+MAX_LOOKAHEAD_S = 0.128
+"""Longest delay that a chosen high-accuracy filter may add: twice the seed paper's. Where bins are so wide that
+even the shortest block looks further ahead, that block is allowed."""
 
 _ORDERS = (1, 2, 4)
 _CUTOFFS_HZ = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.25, 8.0, 10.0, 15.0, 25.0, 40.0)
@@ -74,11 +75,9 @@ def _candidates(variant: FilterVariant, bin_s: float, n_bins: int) -> Iterator[B
                 continue
             for width in sorted({minimum_width(order), *_WIDTHS}):
                 settings = BlockFilterSettings(order=order, cutoff_hz=cutoff_hz, width=width)
-                if (
-                    width >= minimum_width(order)
-                    and 4 * width <= n_bins
-                    and filter_lookahead(variant, settings) * bin_s <= MAX_LOOKAHEAD_S
-                ):
+                fits = width >= minimum_width(order) and 4 * width <= n_bins
+                lookahead_s = filter_lookahead(variant, settings) * bin_s
+                if fits and (lookahead_s <= MAX_LOOKAHEAD_S or width == minimum_width(1)):
                     yield settings
 
 

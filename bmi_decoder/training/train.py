@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,7 @@ class TrainSettings:
     preset: str = "best"
     overrides: dict[str, Any] | None = None
     input_filter: InputFilterSettings | None = None
-    split: SplitSettings = SplitSettings()
+    split: SplitSettings = field(default_factory=SplitSettings)
     seed: int = 0
 
 
@@ -74,16 +74,19 @@ def train(recording: Recording, settings: TrainSettings, progress: Progress | No
             f"{recording.source or 'recording'} has {recording.n_bins} bins; each part of the split needs 64 at least"
         )
     y = recording.kinematics.astype(np.float32)
-    stretches = [
+    first, second = (
         Stretch(torch.from_numpy(x[a:b]), torch.from_numpy(y[a:b]))
         for a, b in ((0, first_validation), (first_validation, first_test))
-    ]
+    )
     are_counts = settings.input_filter is None
-    report = fit(decoder, *stretches, recipe, settings.seed, are_counts, progress)
+    report = fit(decoder, first, second, recipe, settings.seed, are_counts, progress)
     decoder.finalise(x_step=1.0 if are_counts else 0.0)
     decoder.eval()
     bundle = Bundle(
-        _manifest(recording, settings, decoder, recipe, report), lower(decoder), export_weights(decoder), export_onnx(decoder)
+        _manifest(recording, settings, decoder, recipe, report),
+        lower(decoder),
+        export_weights(decoder),
+        export_onnx(decoder),
     )
     filters, evidence = _chosen_filters(bundle, recording, first_validation, first_test)
     bundle = _with(bundle, output_filters=filters, filter_evidence=evidence)

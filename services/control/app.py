@@ -80,9 +80,7 @@ def _lifespan(settings: ControlSettings) -> Callable[[FastAPI], AbstractAsyncCon
 def _openapi(app: FastAPI, settings: ControlSettings) -> Callable[[], dict[str, Any]]:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            schema = get_openapi(
-                title=app.title, version=app.version, description=app.description, routes=app.routes
-            )
+            schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
             models = schema.setdefault("components", {}).setdefault("schemas", {})
             own = problem.ProblemDetail.model_json_schema(ref_template="#/components/schemas/{model}")
             models |= own.pop("$defs", {}) | {"ProblemDetail": own}

@@ -71,9 +71,7 @@ def run(args: argparse.Namespace) -> int:
         token=SecretStr(token) if token else None,
     )
     check_access(settings)
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
     from services.control.app import create_app

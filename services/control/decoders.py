@@ -19,17 +19,13 @@ router = APIRouter(prefix="/v1/decoders", tags=["decoders"])
 _FORM: dict[str, Any] = {
     "type": "object",
     "required": ["file"],
-    "properties": {
-        "file": {"type": "string", "format": "binary", "description": "A bundle made by `train`."}
-    },
+    "properties": {"file": {"type": "string", "format": "binary", "description": "A bundle made by `train`."}},
     "additionalProperties": False,
 }
 _UPLOAD = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}}
 
 
-@router.post(
-    "", status_code=201, summary="Upload a decoder", responses=responses(400, 413, 422), openapi_extra=_UPLOAD
-)
+@router.post("", status_code=201, summary="Upload a decoder", responses=responses(400, 413, 422), openapi_extra=_UPLOAD)
 async def upload_decoder(request: Request, control: ControlDep) -> DecoderInfo:
     """Check a bundle and keep it.
 
@@ -61,9 +57,7 @@ def get_decoder(decoder_id: str, control: ControlDep) -> DecoderDetail:
 def download_decoder(decoder_id: str, control: ControlDep) -> FileResponse:
     """The bundle, byte for byte as it was uploaded."""
     row = control.library.get(decoder_id)
-    return FileResponse(
-        control.places.decoder(row.id), media_type="application/zip", filename=f"{row.id}.bmi"
-    )
+    return FileResponse(control.places.decoder(row.id), media_type="application/zip", filename=f"{row.id}.bmi")
 
 
 @router.delete("/{decoder_id}", status_code=204, summary="Delete a decoder", responses=responses(404, 409))

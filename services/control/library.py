@@ -104,9 +104,7 @@ class Library:
 
 def decoder_info(row: DecoderRow) -> DecoderInfo:
     """The short form of a decoder."""
-    known: dict[str, Any] = {
-        name: row.manifest[name] for name in ("decoder", "n_channels", "bin_s", "outputs")
-    }
+    known: dict[str, Any] = {name: row.manifest[name] for name in ("decoder", "n_channels", "bin_s", "outputs")}
     return DecoderInfo(
         id=row.id, file_name=row.file_name, size_bytes=row.size_bytes, uploaded_at=row.uploaded_at, **known
     )

@@ -116,6 +116,8 @@ class DataDirectory:
     def release_shared_memory(self) -> None:
         """Remove our folder in shared memory, unless a worker still uses it."""
         if self.flights is not None:
+            for unfinished in self.flights.glob(".*"):
+                unfinished.unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 self.flights.rmdir()
 

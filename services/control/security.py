@@ -54,9 +54,7 @@ class Guard:
         origin = headers.get("origin")
         foreign = origin is not None and urlsplit(origin).netloc.lower() != host.lower()
         if foreign and scope.get("method") not in _READING:
-            return Problem(
-                403, f"pages of {origin} may not change anything here; use the service's own pages"
-            )
+            return Problem(403, f"pages of {origin} may not change anything here; use the service's own pages")
         path = scope["path"]
         if self._secret is not None and (path == _GUARDED or path.startswith(_GUARDED + "/")):
             kind, _, token = headers.get("authorization", "").partition(" ")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
 from fastapi.concurrency import run_in_threadpool
@@ -49,6 +49,8 @@ async def create_session(settings: NewSession, control: ControlDep) -> SessionSt
 @router.get("", summary="List sessions")
 async def list_sessions(control: ControlDep) -> list[SessionStatus]:
     """All sessions by name."""
+    for row in await run_in_threadpool(control.store.sessions):
+        await control.supervisor.settle(row.name)
     rows = await run_in_threadpool(control.store.sessions)
     decoders = {row.id: row for row in await run_in_threadpool(control.store.decoders)}
     return [
@@ -94,17 +96,12 @@ async def stop_session(name: str, control: ControlDep) -> SessionStatus:
 @router.patch("/{name}", summary="Change a session", responses=responses(404, 409, 422))
 async def change_session(name: str, change: SessionChange, control: ControlDep) -> SessionStatus:
     """Change settings of a session that does not run; what is left out stays as it is."""
-    row, _ = await _existing(control, name)
-    current = row.session_settings
-    settings = merged_settings(current, change.model_dump(mode="json", exclude_unset=True))
-    await run_in_threadpool(_check, control, settings)
-    decodes_alike = (settings.decoder, settings.output_filters) == (current.decoder, current.output_filters)
-    changed = await control.supervisor.change(
-        name,
-        settings=settings.model_dump(mode="json"),
-        decoder=settings.decoder,
-        revision=row.revision if decodes_alike else row.revision + 1,
-    )
+    await _existing(control, name)
+    try:
+        changed = await control.supervisor.change(name, lambda row: _new_values(control, row, change))
+    except KeyError:
+        await _existing(control, name)
+        raise
     if not changed:
         raise await _not_while_running(control, name, "changed")
     return await _status(control, name)
@@ -116,6 +113,18 @@ async def delete_session(name: str, control: ControlDep) -> None:
     await _existing(control, name)
     if not await control.supervisor.remove(name):
         raise await _not_while_running(control, name, "deleted")
+
+
+def _new_values(control: Control, row: SessionRow, change: SessionChange) -> dict[str, Any]:
+    current = row.session_settings
+    settings = merged_settings(current, change.model_dump(mode="json", exclude_unset=True))
+    _check(control, settings)
+    decodes_alike = (settings.decoder, settings.output_filters) == (current.decoder, current.output_filters)
+    return {
+        "settings": settings.model_dump(mode="json"),
+        "decoder": settings.decoder,
+        "revision": row.revision if decodes_alike else row.revision + 1,
+    }
 
 
 def _check(control: Control, settings: SessionSettings) -> None:
@@ -140,6 +149,8 @@ async def _existing(control: Control, name: str) -> tuple[SessionRow, DecoderRow
 
 
 async def _status(control: Control, name: str) -> SessionStatus:
+    await _existing(control, name)
+    await control.supervisor.settle(name)
     row, decoder = await _existing(control, name)
     return session_status(row, decoder, control.supervisor.session(name))
 

@@ -48,9 +48,7 @@ def resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except OSError as error:
-        raise InputError(
-            f"cannot listen on host {host!r}: {error}; give an address of this machine"
-        ) from None
+        raise InputError(f"cannot listen on host {host!r}: {error}; give an address of this machine") from None
     return family, (str(address[0]), int(address[1]))
 
 

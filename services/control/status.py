@@ -9,7 +9,7 @@ from bmi_decoder.config import OutputFilterSettings
 from services.control.store import DecoderRow, SessionRow
 from services.control.supervised import Supervised
 
-_COUNTERS = ("bins_in", "bins_decoded", "bins_lost", "bins_duplicated")
+_COUNTERS = ("bins_in", "bins_decoded", "bins_lost", "bins_duplicated", "bins_invalid")
 
 
 def session_status(row: SessionRow, decoder: DecoderRow, session: Supervised) -> SessionStatus:
@@ -31,9 +31,7 @@ def session_status(row: SessionRow, decoder: DecoderRow, session: Supervised) ->
             state, message = cast(SessionState, live.state), live.message
             age = live.last_bin_age_s
             endpoint, revision = live.endpoint or endpoint, live.revision
-    filters = settings.output_filters or OutputFilterSettings.model_validate(
-        decoder.manifest["output_filters"]
-    )
+    filters = settings.output_filters or OutputFilterSettings.model_validate(decoder.manifest["output_filters"])
     return SessionStatus(
         name=row.name,
         state=state,

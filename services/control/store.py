@@ -100,9 +100,7 @@ class Store:
                 connection.execute(text(f"PRAGMA user_version = {_SCHEMA_VERSION}"))
         except DatabaseError as error:
             self.close()
-            raise BmiError(
-                f"cannot use {path} as database: {error.orig}; restore it or move it away"
-            ) from None
+            raise BmiError(f"cannot use {path} as database: {error.orig}; restore it or move it away") from None
         except BmiError:
             self.close()
             raise

@@ -76,6 +76,12 @@ class Supervised:
         """Whether a worker runs."""
         return self.worker is not None and self.worker.running()
 
+    @property
+    def ending(self) -> bool:
+        """Whether a worker still runs but has said its last word."""
+        report = self.report() if self.alive else None
+        return report is not None and report[0].state in ("stopped", "failed")
+
     def report(self) -> tuple[WorkerStatus, dict[str, float] | None] | None:
         """What the worker says in its flight recorder, with its latency; None before it has made one."""
         if self._reader is None:

@@ -8,6 +8,7 @@ that decode on without us.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from services.control.worker_process import WorkerProcess
 
 _WATCH_S = 0.1
 _STOP_GRACE_S = 5.0
+_EXIT_GRACE_S = 2.0
+_FAULT_PAUSE_S = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -40,6 +43,7 @@ class Supervisor:
         self._store = store
         self._start_wait_s = start_wait_s
         self._sessions: dict[str, Supervised] = {}
+        self._closing = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
 
     def session(self, name: str) -> Supervised:
@@ -55,9 +59,7 @@ class Supervisor:
             async with session.lock:
                 session.worker = await asyncio.to_thread(WorkerProcess.find, session.files)
                 if session.worker is not None:
-                    _log.info(
-                        "session %s: found its worker running, process %d", row.name, session.worker.pid
-                    )
+                    _log.info("session %s: found its worker running, process %d", row.name, session.worker.pid)
                     session.backoff.started()
                     if not row.wanted:
                         await self._stop(row.name, session)
@@ -70,9 +72,9 @@ class Supervisor:
 
         The store still says which should run, so the next control plane starts those again.
         """
+        self._closing.set()
         if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
+            await self._watching
         await asyncio.gather(*(self._close(name, session) for name, session in self._sessions.items()))
 
     async def start(self, name: str) -> None:
@@ -85,10 +87,9 @@ class Supervisor:
         KeyError
             If the session has been removed.
         """
+        await self.settle(name)
         session = self.session(name)
         async with session.lock:
-            if session.worker is not None and not session.alive:
-                await self._clear(name, session)
             if session.alive:
                 await self._keep(name, wanted=True, failed=False)
             else:
@@ -96,6 +97,12 @@ class Supervisor:
                 session.backoff = Backoff()
                 await self._spawn(row, session)
         await wait_until(lambda: worker_is_up(session), self._start_wait_s)
+
+    async def settle(self, name: str) -> None:
+        """Bring what is known of a session up to date: wait for a worker that is on its way out, and act on it."""
+        session = self.session(name)
+        if session.ending and not await wait_until(lambda: not session.alive, _EXIT_GRACE_S):
+            await session.end(_STOP_GRACE_S)
         await self._look(name, session)
 
     async def stop(self, name: str) -> None:
@@ -107,17 +114,27 @@ class Supervisor:
             session.message = ""
             await self._stop(name, session)
 
-    async def change(self, name: str, **values: Any) -> bool:
-        """Change columns of a session in the store; False, without a change, while it runs or should run."""
+    async def change(self, name: str, values: Callable[[SessionRow], dict[str, Any]]) -> bool:
+        """Change a session in the store; False, without a change, while it runs or should run.
+
+        Parameters
+        ----------
+        name : str
+        values : callable
+            Gives the new values of columns, from the row as it is; may block.
+        """
+        await self.settle(name)
         session = self.session(name)
         async with session.lock:
             if await self._busy(name, session):
                 return False
-            await self._keep(name, **values)
+            row = await self._row(name)
+            await self._keep(name, **await asyncio.to_thread(values, row))
             return True
 
     async def remove(self, name: str) -> bool:
         """Remove a session and its files; False, with nothing removed, while it runs or should run."""
+        await self.settle(name)
         session = self.session(name)
         async with session.lock:
             if await self._busy(name, session):
@@ -132,7 +149,7 @@ class Supervisor:
         return session.alive or (row.wanted and not row.failed)
 
     async def _watch(self) -> None:
-        while True:
+        while not self._closing.is_set():
             for name, session in list(self._sessions.items()):
                 if session.lock.locked():
                     continue
@@ -140,7 +157,9 @@ class Supervisor:
                     await self._look(name, session)
                 except Exception:
                     _log.exception("session %s: cannot be supervised, trying again", name)
-            await asyncio.sleep(_WATCH_S)
+                    await asyncio.sleep(_FAULT_PAUSE_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), _WATCH_S)
 
     async def _look(self, name: str, session: Supervised) -> None:
         """Act on a worker that has ended and on a retry that is due."""
@@ -155,24 +174,18 @@ class Supervisor:
                     await self._spawn(await self._keep(name, restarts=row.restarts + 1), session)
 
     async def _after_death(self, name: str, session: Supervised) -> None:
-        row = await self._row(name)
-        last = await self._clear(name, session)
-        if not row.wanted:
-            return
-        if last["state"] == "failed":
-            _log.warning("session %s failed: %s", name, last["message"])
-            await self._keep(name, failed=True)
-            return
-        self._retry(name, session, last["message"] or "worker stopped without being asked to")
+        row = await self._clear(name, session)
+        message = (row.last or {}).get("message", "")
+        if row.failed:
+            _log.warning("session %s failed: %s", name, message)
+        elif row.wanted:
+            self._retry(name, session, message or "worker stopped without being asked to")
 
     async def _recover(self, row: SessionRow, session: Supervised) -> None:
         """Tidy up after a worker that ended while nobody watched, and start the one that is missing."""
-        failed = row.failed
         if session.files.flight.exists():
-            last = await self._clear(row.name, session)
-            failed = failed or last["state"] == "failed"
-            await self._keep(row.name, failed=row.wanted and failed)
-        if row.wanted and not failed:
+            row = await self._clear(row.name, session)
+        if row.wanted and not row.failed:
             await self._spawn(row, session)
 
     async def _spawn(self, row: SessionRow, session: Supervised) -> None:
@@ -210,7 +223,7 @@ class Supervisor:
             await self._stop(name, session)
             session.close_report()
 
-    async def _clear(self, name: str, session: Supervised) -> dict[str, Any]:
+    async def _clear(self, name: str, session: Supervised) -> SessionRow:
         """Keep what a worker that has ended has to say, and tidy its flight recorder away."""
         last = final_report(session)
         session.close_report()
@@ -225,8 +238,8 @@ class Supervisor:
                 files.flight.unlink(missing_ok=True)
 
         await asyncio.to_thread(tidy)
-        await self._keep(name, last=last)
-        return last
+        row = await self._row(name)
+        return await self._keep(name, last=last, failed=row.wanted and last["state"] == "failed")
 
     async def _row(self, name: str) -> SessionRow:
         row = await asyncio.to_thread(self._store.session, name)

@@ -56,9 +56,7 @@ async def received_file(request: Request, folder: Path, limit: int) -> AsyncIter
     kind, options = parse_options_header(request.headers.get("content-type"))
     boundary = options.get(b"boundary")
     if kind != b"multipart/form-data" or not boundary:
-        raise bad_value(
-            "body", f"must be multipart/form-data with a field {_FIELD!r}", kind.decode("latin-1")
-        )
+        raise bad_value("body", f"must be multipart/form-data with a field {_FIELD!r}", kind.decode("latin-1"))
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit + _ENVELOPE_BYTES:
         raise _too_large(limit)
@@ -84,9 +82,7 @@ async def received_file(request: Request, folder: Path, limit: int) -> AsyncIter
 
 
 def _too_large(limit: int) -> Problem:
-    return Problem(
-        413, f"file is larger than {limit:,} bytes, the most that is accepted here", limit_bytes=limit
-    )
+    return Problem(413, f"file is larger than {limit:,} bytes, the most that is accepted here", limit_bytes=limit)
 
 
 class _FilePart:

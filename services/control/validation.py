@@ -16,9 +16,7 @@ _SHOWN_CHARACTERS = 200
 class FieldError(BaseModel):
     """One field that is wrong."""
 
-    field: str = Field(
-        description="Path of the field, with dots.", examples=["output_filters.low_latency.width"]
-    )
+    field: str = Field(description="Path of the field, with dots.", examples=["output_filters.low_latency.width"])
     message: str = Field(examples=["Input should be greater than or equal to 4"])
     got: JsonValue = Field(None, description="The value that was sent; shortened if long.")
     allowed: JsonValue = Field(None, description="What would be accepted, where it can be listed.")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from services.control.app import create_app
+from services.control.places import DataDirectory
 from services.control.settings import ControlSettings
 from tests.control.support import N_CHANNELS, eventually, processes_of, write_linear_bundle
 
@@ -31,7 +33,7 @@ def other_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def control_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A data directory; whatever still works on it after the test is ended."""
     monkeypatch.setenv("LSLAPICFG", str(_ROOT / "deploy" / "lsl" / "loopback.cfg"))
     monkeypatch.delenv("BMI_TOKEN", raising=False)
@@ -40,14 +42,17 @@ def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for process in processes_of(path):
         process.kill()
     eventually(lambda: processes_of(path), lambda found: not found)
+    flights = DataDirectory.create(path).flights if path.is_dir() else None
+    if flights is not None:
+        shutil.rmtree(flights)
 
 
 @pytest.fixture
-def open_control(data_dir: Path) -> OpenControl:
+def open_control(control_dir: Path) -> OpenControl:
     """Open a control plane on the test's data directory, in this process."""
 
     def open_(**settings: Any) -> TestClient:
-        app = create_app(ControlSettings(data_dir=data_dir, **settings))
+        app = create_app(ControlSettings(data_dir=control_dir, **settings))
         return TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False)
 
     return open_

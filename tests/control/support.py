@@ -58,13 +58,13 @@ def eventually(get: Callable[[], Any], condition: Callable[[Any], bool], timeout
     return value
 
 
-def processes_of(data_dir: Path) -> list[psutil.Process]:
+def processes_of(control_dir: Path) -> list[psutil.Process]:
     """Live processes, workers or servers, that work on a data directory."""
     found = []
     for process in psutil.process_iter():
         try:
             alive = process.status() != psutil.STATUS_ZOMBIE
-            if alive and any(str(data_dir) in part for part in process.cmdline()):
+            if alive and any(str(control_dir) in part for part in process.cmdline()):
                 found.append(process)
         except psutil.Error:
             continue

@@ -16,8 +16,8 @@ def upload(client: TestClient, data: bytes, name: str = "a.bmi") -> httpx.Respon
     return client.post("/v1/decoders", files={"file": (name, data)})
 
 
-def left_over(data_dir: Path) -> list[str]:
-    return [path.name for folder in ("uploads", "decoders") for path in (data_dir / folder).iterdir()]
+def left_over(control_dir: Path) -> list[str]:
+    return [path.name for folder in ("uploads", "decoders") for path in (control_dir / folder).iterdir()]
 
 
 def test_upload_answers_what_a_script_needs(client: TestClient, bundle: Path) -> None:
@@ -29,12 +29,12 @@ def test_upload_answers_what_a_script_needs(client: TestClient, bundle: Path) ->
     assert body["outputs"] == [{"name": "x_velocity", "unit": "m/s"}, {"name": "y_velocity", "unit": "m/s"}]
 
 
-def test_same_content_again_is_the_same_decoder(client: TestClient, bundle: Path, data_dir: Path) -> None:
+def test_same_content_again_is_the_same_decoder(client: TestClient, bundle: Path, control_dir: Path) -> None:
     first, second = upload(client, bundle.read_bytes()), upload(client, bundle.read_bytes(), "b.bmi")
     assert second.status_code == 201
     assert first.json() == second.json()
     assert client.get("/v1/decoders").json() == [first.json()]
-    assert left_over(data_dir) == [f"{first.json()['id']}.bmi"]
+    assert left_over(control_dir) == [f"{first.json()['id']}.bmi"]
 
 
 def test_detail_and_download(client: TestClient, decoder: str, bundle: Path) -> None:
@@ -54,10 +54,10 @@ def test_decoders_survive_a_restart(open_control: OpenControl, bundle: Path) -> 
         assert client.get("/v1/decoders").json() == [decoder]
 
 
-def test_delete(client: TestClient, decoder: str, data_dir: Path) -> None:
+def test_delete(client: TestClient, decoder: str, control_dir: Path) -> None:
     assert client.delete(f"/v1/decoders/{decoder}").status_code == 204
     assert client.get("/v1/decoders").json() == []
-    assert left_over(data_dir) == []
+    assert left_over(control_dir) == []
     missing = client.delete(f"/v1/decoders/{decoder}")
     assert missing.status_code == 404
     assert missing.headers["content-type"] == "application/problem+json"
@@ -73,22 +73,22 @@ def test_delete_of_a_decoder_in_use(client: TestClient, decoder: str) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"not a zip", b"PK\x03\x04" + bytes(100)])
-def test_file_that_is_not_a_bundle(client: TestClient, data: bytes, data_dir: Path) -> None:
+def test_file_that_is_not_a_bundle(client: TestClient, data: bytes, control_dir: Path) -> None:
     answer = upload(client, data, "mine.bmi")
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == "file"
     assert "mine.bmi" in answer.json()["detail"]
-    assert str(data_dir) not in answer.text
-    assert left_over(data_dir) == []
+    assert str(control_dir) not in answer.text
+    assert left_over(control_dir) == []
 
 
-def test_truncated_bundle(client: TestClient, bundle: Path, data_dir: Path) -> None:
+def test_truncated_bundle(client: TestClient, bundle: Path, control_dir: Path) -> None:
     assert upload(client, bundle.read_bytes()[:-20]).status_code == 422
-    assert left_over(data_dir) == []
+    assert left_over(control_dir) == []
 
 
 @pytest.mark.parametrize("declared", [True, False])
-def test_oversize_upload(open_control: OpenControl, data_dir: Path, declared: bool) -> None:
+def test_oversize_upload(open_control: OpenControl, control_dir: Path, declared: bool) -> None:
     form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
     pieces = [form, *[bytes(60_000)] * 4, b"\r\n--x--\r\n"]
 
@@ -103,10 +103,10 @@ def test_oversize_upload(open_control: OpenControl, data_dir: Path, declared: bo
         )
         assert answer.status_code == 413
         assert "100,000 bytes" in answer.json()["detail"]
-        assert left_over(data_dir) == []
+        assert left_over(control_dir) == []
 
 
-def test_requests_that_are_not_an_upload(client: TestClient, data_dir: Path) -> None:
+def test_requests_that_are_not_an_upload(client: TestClient, control_dir: Path) -> None:
     for answer, words in (
         (client.post("/v1/decoders", json={}), "multipart/form-data"),
         (client.post("/v1/decoders", files={"model": b"x"}), "unknown field; allowed: file"),
@@ -120,25 +120,23 @@ def test_requests_that_are_not_an_upload(client: TestClient, data_dir: Path) -> 
             "cut short",
         ),
         (
-            client.post(
-                "/v1/decoders", content=b"zzz", headers={"Content-Type": "multipart/form-data; boundary=x"}
-            ),
+            client.post("/v1/decoders", content=b"zzz", headers={"Content-Type": "multipart/form-data; boundary=x"}),
             "not a valid multipart form",
         ),
     ):
         assert answer.status_code == 422
         assert words in answer.json()["detail"]
-    assert left_over(data_dir) == []
+    assert left_over(control_dir) == []
 
 
-def test_file_name_is_only_a_label(client: TestClient, bundle: Path, data_dir: Path) -> None:
+def test_file_name_is_only_a_label(client: TestClient, bundle: Path, control_dir: Path) -> None:
     answer = upload(client, bundle.read_bytes(), "../../../../tmp/evil.bmi")
     assert answer.json()["file_name"] == "evil.bmi"
-    assert left_over(data_dir) == [f"{answer.json()['id']}.bmi"]
+    assert left_over(control_dir) == [f"{answer.json()['id']}.bmi"]
 
 
-def test_unfinished_uploads_are_cleared_at_the_start(open_control: OpenControl, data_dir: Path) -> None:
-    (data_dir / "uploads").mkdir(parents=True)
-    (data_dir / "uploads" / "x.part").write_bytes(b"x")
+def test_unfinished_uploads_are_cleared_at_the_start(open_control: OpenControl, control_dir: Path) -> None:
+    (control_dir / "uploads").mkdir(parents=True)
+    (control_dir / "uploads" / "x.part").write_bytes(b"x")
     with open_control():
-        assert left_over(data_dir) == []
+        assert left_over(control_dir) == []

@@ -37,9 +37,7 @@ def test_response_and_delay_agree_with_scipy(order):
     b, a = signal.bessel(order, 25.0, norm="phase", fs=250.0)
     frequencies = np.array([[0.0, 1.0, 8.0], [25.0, 80.0, 124.0]])
     _, expected = signal.freqz(b, a, frequencies.ravel(), fs=250.0)
-    np.testing.assert_allclose(
-        sos_response(sos, frequencies, 250.0), expected.reshape(frequencies.shape), atol=1e-10
-    )
+    np.testing.assert_allclose(sos_response(sos, frequencies, 250.0), expected.reshape(frequencies.shape), atol=1e-10)
     _, delay = signal.group_delay((b, a), [1e-4])
     assert sos_delay(sos) == pytest.approx(delay[0], rel=1e-6)
 

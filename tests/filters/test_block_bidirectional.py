@@ -32,9 +32,7 @@ DESIGNS = [
 
 
 def paper_filter(variant="high_accuracy", n_channels=2, **options):
-    return BlockBidirectional.from_variant(
-        variant, cutoff_hz=6.25, rate_hz=250.0, n_channels=n_channels, **options
-    )
+    return BlockBidirectional.from_variant(variant, cutoff_hz=6.25, rate_hz=250.0, n_channels=n_channels, **options)
 
 
 def noise(n_samples, n_channels=2, seed=0):
@@ -106,9 +104,7 @@ def test_minimum_width_is_the_shortest_that_works(order, boundary):
     assert minimum_width(sos, boundary) == width
     assert width == (2 * order if boundary == "gust" else 3 * (order + 1) + 1)
     assert block_taps(sos, width, width - 1, boundary).shape == (width,)
-    with pytest.raises(
-        FilterDesignError, match=f"width must be an integer of at least {width}; got {width - 1}"
-    ):
+    with pytest.raises(FilterDesignError, match=f"width must be an integer of at least {width}; got {width - 1}"):
         block_taps(sos, width - 1, 0, boundary)
 
 
@@ -212,9 +208,7 @@ def test_rate_is_a_positive_number(rate_hz):
 
 def test_wrong_samples_are_named():
     smooth = paper_filter()
-    with pytest.raises(
-        FilterInputError, match=r"shape \(T, 2\), samples by channels; got shape \(5, 3\)\. Sel"
-    ):
+    with pytest.raises(FilterInputError, match=r"shape \(T, 2\), samples by channels; got shape \(5, 3\)\. Sel"):
         smooth.process(np.zeros((5, 3)))
     with pytest.raises(FilterInputError, match=r"shape \(2,\), one value per channel; got shape \(3,\)"):
         smooth.step(np.zeros(3))

@@ -84,9 +84,7 @@ def test_wrong_settings_samples_and_states_are_named():
         CausalSos(np.zeros((2, 5)), rate_hz=250.0)
     with pytest.raises(FilterInputError, match=r"shape \(T, 2\), samples by channels; got shape \(4,\)"):
         make().process(np.zeros(4))
-    with pytest.raises(
-        FilterInputError, match=r"'sections' must be float64 \(2, 2, 2\); got float64 \(3, 2, 2\)"
-    ):
+    with pytest.raises(FilterInputError, match=r"'sections' must be float64 \(2, 2, 2\); got float64 \(3, 2, 2\)"):
         make().load_state(make(order=6).state())
 
 

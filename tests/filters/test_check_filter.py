@@ -15,9 +15,7 @@ from filters.check_streaming import STREAMING_CHECKS
 )
 def test_block_filters_keep_the_contract(order, cutoff_hz, rate_hz, width, boundary, variant, n_channels):
     options = {"order": order, "cutoff_hz": cutoff_hz, "rate_hz": rate_hz, "width": width}
-    check_filter(
-        lambda: BlockBidirectional.from_variant(variant, boundary=boundary, n_channels=n_channels, **options)
-    )
+    check_filter(lambda: BlockBidirectional.from_variant(variant, boundary=boundary, n_channels=n_channels, **options))
 
 
 @pytest.mark.parametrize("n_channels", [1, 3])
@@ -156,9 +154,7 @@ class AcceptsAnyState(Block):
 
 class IgnoresExtraArrays(Block):
     def load_state(self, state):
-        super().load_state(
-            {k: v for k, v in state.items() if k in ("history", "seen")} if len(state) > 2 else state
-        )
+        super().load_state({k: v for k, v in state.items() if k in ("history", "seen")} if len(state) > 2 else state)
 
 
 class RefusesTooLate(Block):

@@ -1,0 +1,1 @@
+"""Everything at once on a simulated rig."""

@@ -1,0 +1,81 @@
+"""The demo's child processes, started in order and ended in reverse."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bmi_decoder.errors import BmiError
+
+_STOP_TIMEOUT_S = 10.0
+
+
+class Child:
+    """A child process with its error output in a file.
+
+    It has a session of its own, so that Ctrl-C reaches the demo alone, which then ends all in order.
+    """
+
+    def __init__(self, name: str, arguments: Sequence[str], log_directory: Path) -> None:
+        self.name = name
+        self._log = log_directory / f"{name}.log"
+        with open(self._log, "wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+                env=os.environ,
+            )
+
+    def first_line(self) -> str:
+        """Wait for the first line of output.
+
+        Raises
+        ------
+        BmiError
+            If the process ends without one.
+        """
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            self.process.wait()
+            raise BmiError(f"{self.name} did not start: {self.last_words()}")
+        return line.strip()
+
+    def check(self) -> None:
+        """Raise a BmiError if the process has ended."""
+        if self.process.poll() is not None:
+            raise BmiError(f"{self.name} ended with status {self.process.returncode}: {self.last_words()}")
+
+    def last_words(self) -> str:
+        """The end of its error output."""
+        lines = self._log.read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "it said nothing"
+
+    def stop(self) -> None:
+        """End it: politely, then for certain."""
+        self.process.terminate()
+        try:
+            self.process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
+
+@contextlib.contextmanager
+def running(name: str, arguments: Sequence[str], log_directory: Path) -> Iterator[Child]:
+    """A child for the length of a ``with`` block."""
+    child = Child(name, arguments, log_directory)
+    try:
+        yield child
+    finally:
+        child.stop()

@@ -1,0 +1,1 @@
+"""From LSL streams to bins on a session's time grid."""

@@ -1,0 +1,151 @@
+"""From samples to bins: sums samples, applies the gap policy, counts what was wrong."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from bmi_decoder.config import GapPolicy
+from bmi_decoder.wire import Flag
+from services.ingest.expectation import StreamLayout
+from services.ingest.grid import DROP, RESTART, SampleGrid
+
+
+class BinSink(Protocol):
+    """Who receives bins, in the order of time."""
+
+    def decode(self, bin_index: int, t_source: float, bin_s: float, flags: int) -> None:
+        """The row holds a bin that ended at `t_source`."""
+
+    def reset(self) -> None:
+        """Time is missing here: what follows does not continue what was."""
+
+    def event(self, event: str, **details: Any) -> None:
+        """Something happened that a user must know."""
+
+
+class Binner:
+    """Turns a stream of samples into bins on the session's time grid.
+
+    Parameters
+    ----------
+    row : array (C,) of float32
+        Where a complete bin stands while the sink decodes it.
+    gap_policy : {"hold", "zero", "reset"}
+        What a missing bin becomes: the last bin again, a bin without spikes, or a reset. A bin of which only
+        some samples are missing keeps the counts that came, flagged like a filled one.
+    max_gap_s : float
+        A longer gap is never filled.
+    sink : BinSink
+
+    Attributes
+    ----------
+    next_bin : int
+        Index of the bin that is being collected.
+    bins_in, bins_lost, bins_duplicated, bins_invalid : int
+        Bins received complete; bins with missing samples; samples dropped because their place was taken; bins
+        that held a value that was not finite.
+    """
+
+    def __init__(self, row: npt.NDArray[np.float32], gap_policy: GapPolicy, max_gap_s: float, sink: BinSink) -> None:
+        self._row, self._policy, self._max_gap_s, self._sink = row, gap_policy, max_gap_s, sink
+        self._held = np.zeros_like(row)
+        self._fill_flag = Flag.HELD if gap_policy == "hold" else Flag.ZEROED
+        self._last_end = math.nan
+        self.next_bin = 0
+        self.bins_in = self.bins_lost = self.bins_duplicated = self.bins_invalid = 0
+
+    def connect(self, layout: StreamLayout) -> npt.NDArray[np.float32]:
+        """Begin with a stream, the first or a new one; returns the array that its samples are written to."""
+        self._layout = layout
+        self._bin_s = layout.samples_per_bin * layout.sample_s
+        self._grid = SampleGrid(layout.sample_s, self._max_gap_s)
+        self._sample = np.zeros_like(self._row)
+        self._begin_bin()
+        self._reconnected = not math.isnan(self._last_end)
+        if self._reconnected:
+            self._sink.reset()
+        return self._sample
+
+    def add(self, stamp: float) -> None:
+        """Take the sample that was just written, stamped with the end of its interval."""
+        missing = self._grid.place(stamp)
+        if missing or self._reconnected:
+            if missing == DROP:
+                self.bins_duplicated += 1
+                self._sink.event("duplicate", t_source=stamp)
+                return
+            self._discontinuity(stamp, missing)
+        sample, row = self._sample, self._row
+        if not math.isfinite(float(sample.sum())):
+            sample[:] = 0
+            self._flags |= Flag.INVALID
+            self._sink.event("invalid_input", t_source=stamp, bin=self.next_bin)
+        if self._layout.samples_per_bin == 1:
+            row[:] = sample
+        else:
+            row += sample
+        self._collected += 1
+        if self._collected == self._layout.samples_per_bin:
+            self._end_bin(stamp)
+
+    def _begin_bin(self) -> None:
+        self._collected = 0
+        self._flags = 0
+        if self._layout.samples_per_bin > 1:
+            self._row[:] = 0
+
+    def _end_bin(self, t_source: float) -> None:
+        if self._flags & (Flag.HELD | Flag.ZEROED):
+            self.bins_lost += 1
+        else:
+            self.bins_in += 1
+        if self._flags & Flag.INVALID:
+            self.bins_invalid += 1
+        if self._policy == "hold" and self._layout.samples_per_bin > 1:
+            self._held[:] = self._row
+        self._sink.decode(self.next_bin, t_source, self._bin_s, int(self._flags))
+        self._last_end = t_source
+        self.next_bin += 1
+        self._begin_bin()
+
+    def _discontinuity(self, stamp: float, missing: int) -> None:
+        if missing == RESTART or self._reconnected or self._policy == "reset":
+            self._skip(stamp, lost_counts=not self._reconnected)
+        else:
+            self._fill(missing, stamp)
+
+    def _skip(self, stamp: float, lost_counts: bool) -> None:
+        """Begin anew at this sample, with bin indices that keep counting time where stamps allow it."""
+        elapsed = (stamp - self._last_end) / self._bin_s if self._bins_begun() else 0.0
+        skipped = max(0, round(elapsed) - 1) if math.isfinite(elapsed) else 0
+        if lost_counts:
+            self.bins_lost += skipped
+            self._sink.event("gap", t_source=stamp, bins=skipped, policy="reset", jump_s=elapsed * self._bin_s)
+        if not self._reconnected:
+            self._sink.reset()
+        self._reconnected = False
+        self.next_bin += skipped
+        self._begin_bin()
+
+    def _bins_begun(self) -> bool:
+        return not math.isnan(self._last_end)
+
+    def _fill(self, missing: int, stamp: float) -> None:
+        """Complete bins that the gap touches; the sample at hand then follows in its place."""
+        per_bin, sample_s = self._layout.samples_per_bin, self._layout.sample_s
+        self._sink.event("gap", t_source=stamp, bins=missing / per_bin, policy=self._policy)
+        while missing:
+            if self._collected == 0 and per_bin > 1 and self._policy == "hold" and missing >= per_bin:
+                self._row[:] = self._held
+            elif self._collected == 0 and self._policy == "zero":
+                self._row[:] = 0
+            taken = min(per_bin - self._collected, missing)
+            missing -= taken
+            self._collected += taken
+            self._flags |= self._fill_flag
+            if self._collected == per_bin:
+                self._end_bin(stamp - (missing + 1) * sample_s)

@@ -1,0 +1,92 @@
+"""An LSL inlet that pulls into one preallocated row."""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+import numpy.typing as npt
+import pylsl
+from pylsl.lib import lib
+
+CONNECT_TIMEOUT_S = 5.0
+_LOST, _OK = -2, 0
+
+
+class StreamLostError(Exception):
+    """The outlet is gone."""
+
+
+class SampleInlet:
+    """Pulls one sample at a time, converted to float32 by liblsl, with its stamp in the local clock.
+
+    Clock synchronisation is the only post-processing: dejittering would hide gaps. The buffer holds one
+    second, so a worker that falls behind loses samples, visibly, instead of lagging ever more. Recovery is
+    off, because liblsl's own is silent.
+
+    Parameters
+    ----------
+    info : pylsl.StreamInfo
+        A resolved stream.
+
+    Attributes
+    ----------
+    full_info : pylsl.StreamInfo
+        With the description, which a resolved stream lacks.
+
+    Raises
+    ------
+    StreamLostError
+        If the outlet vanishes while connecting.
+    """
+
+    def __init__(self, info: pylsl.StreamInfo) -> None:
+        self._inlet = pylsl.StreamInlet(
+            info, max_buflen=1, max_chunklen=1, recover=False, processing_flags=pylsl.proc_clocksync
+        )
+        try:
+            self.full_info = self._inlet.info(CONNECT_TIMEOUT_S)
+        except (TimeoutError, pylsl.LostError) as error:
+            raise StreamLostError(str(error)) from None
+
+    def open(self, row: npt.NDArray[np.float32]) -> None:
+        """Subscribe; samples are written to `row` (C,), float32 and contiguous."""
+        try:
+            # The first estimate of the clock offset takes a moment; taken here, no sample has to wait for it.
+            self._inlet.time_correction(CONNECT_TIMEOUT_S)
+            self._inlet.open_stream(CONNECT_TIMEOUT_S)
+        except (TimeoutError, pylsl.LostError) as error:
+            raise StreamLostError(str(error)) from None
+        assert row.flags.c_contiguous and row.dtype == np.float32
+        self._row = row
+        self._stamp = ctypes.c_double()
+        self._error = ctypes.c_int()
+        self._arguments = (
+            self._inlet.obj,
+            ctypes.c_void_p(row.ctypes.data),
+            ctypes.byref(self._stamp),
+            ctypes.c_size_t(row.size),
+            ctypes.c_size_t(1),
+        )
+        self._timeouts: dict[float, ctypes.c_double] = {}
+
+    def pull(self, timeout_s: float) -> float | None:
+        """Wait for a sample; returns its stamp, with the values in the row, or None after the time-out.
+
+        Raises
+        ------
+        StreamLostError
+        """
+        timeout = self._timeouts.get(timeout_s)
+        if timeout is None:
+            timeout = self._timeouts[timeout_s] = ctypes.c_double(timeout_s)
+        n_values = lib.lsl_pull_chunk_f(*self._arguments, timeout, ctypes.byref(self._error))
+        if self._error.value != _OK:
+            if self._error.value == _LOST:
+                raise StreamLostError("the outlet is gone")
+            pylsl.util.handle_error(self._error)
+        return self._stamp.value if n_values else None
+
+    def close(self) -> None:
+        """Stop receiving. The inlet object itself is left to the garbage collector (liblsl issue 220)."""
+        self._inlet.close_stream()

@@ -1,0 +1,77 @@
+"""``python -m services.worker SETTINGS.json``: one session as a process of its own, without torch."""
+
+from __future__ import annotations
+
+import math
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+from pydantic import ValidationError
+
+from bmi_decoder.bundle import read_bundle
+from bmi_decoder.config import WorkerSettings
+from bmi_decoder.errors import BmiError
+from bmi_decoder.pipeline import Pipeline
+from services.ingest.lsl import configure_lsl
+from services.worker.flight import FlightWriter, WorkerState
+
+
+def main(path: Path) -> int:
+    """Run a session until SIGTERM or SIGINT; returns 0, or 1 with the reason in the flight recorder."""
+    try:
+        settings = WorkerSettings.model_validate_json(path.read_bytes())
+    except OSError as error:
+        return _say(f"cannot read {path}: {error.strerror}")
+    except ValidationError as error:
+        return _say(f"{path} is not a worker's settings: {error.errors()[0]['msg']}")
+    flight_path, revision = Path(settings.flight), settings.revision
+    try:
+        pipeline = Pipeline(read_bundle(Path(settings.bundle)), settings.session.output_filters)
+    except BmiError as error:
+        FlightWriter(flight_path, 1.0, 0, revision).set_state(WorkerState.failed, revision, str(error))
+        return _say(str(error))
+    flight = FlightWriter(flight_path, pipeline.bin_s, math.prod(pipeline.shape), revision)
+    try:
+        _run(settings, flight, pipeline)
+    except BmiError as error:
+        flight.set_state(WorkerState.failed, revision, str(error))
+        return _say(str(error))
+    except BaseException as error:
+        flight.set_state(WorkerState.failed, revision, f"unexpected {type(error).__name__}: {error}")
+        raise
+    flight.set_state(WorkerState.stopped, revision)
+    return 0
+
+
+def _run(settings: WorkerSettings, flight: FlightWriter, pipeline: Pipeline) -> None:
+    configure_lsl()
+    # Only now, because liblsl reads its configuration when it is loaded.
+    from services.worker.publisher import Publisher
+    from services.worker.session import Session
+
+    publisher = Publisher(settings.session.endpoint)
+    try:
+        flight.set_endpoint(publisher.endpoint)
+        session = Session(settings, flight, pipeline, publisher)
+
+        def stop(signum: int, frame: FrameType | None) -> None:
+            session.stop = True
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        session.run()
+    finally:
+        publisher.close()
+
+
+def _say(message: str) -> int:
+    print(message, file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m services.worker SETTINGS.json")
+    sys.exit(main(Path(sys.argv[1])))

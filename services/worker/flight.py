@@ -1,0 +1,251 @@
+"""The flight recorder: what a worker did in every recent bin, in memory that outlives and outreaches it.
+
+One file, mapped by the worker and by anyone who wants to know: a header with state and counters, then a ring of
+fixed-size records, one per bin. The worker alone writes; it stores a record first and the count after, so a
+reader that copies the ring and then reads the count again knows which records it can trust.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import struct
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bmi_decoder.errors import InputError
+from bmi_decoder.wire import Flag
+
+MAGIC = b"BMIFLT01"
+HEADER_SIZE = 4096
+RECORDED_S = 60.0
+
+_FIXED = struct.Struct("<8sIIII")  # magic, header size, record size, records, process
+_STATE = struct.Struct("<II")  # state, revision
+_COUNTERS = struct.Struct("<QQQQQQd")  # written, in, decoded, lost, duplicated, invalid, time of the last bin
+_STATE_AT, _COUNTERS_AT, _ENDPOINT_AT, _MESSAGE_AT = 24, 32, 128, 384
+_ENDPOINT_SIZE, _MESSAGE_SIZE = 256, 2048
+_RECORD = struct.Struct("<QqdddddII")
+
+
+class WorkerState(IntEnum):
+    """What a worker is doing."""
+
+    starting = 0
+    searching = 1
+    running = 2
+    stopped = 3
+    failed = 4
+
+
+@dataclass(frozen=True)
+class WorkerStatus:
+    """A worker's state and counters.
+
+    Attributes
+    ----------
+    state : str
+        Name of a `WorkerState`.
+    message : str
+        Why it is in that state; empty when all is well.
+    endpoint : str
+        Where it publishes; empty before it is bound.
+    bins_in, bins_decoded, bins_lost, bins_duplicated, bins_invalid : int
+        Bins received complete; estimates published; bins missing in the stream; samples whose place was already
+        taken; bins with input or output that was not finite.
+    last_bin_age_s : float or None
+        Seconds since the last bin.
+    """
+
+    state: str
+    message: str
+    endpoint: str
+    pid: int
+    revision: int
+    bins_in: int
+    bins_decoded: int
+    bins_lost: int
+    bins_duplicated: int
+    bins_invalid: int
+    last_bin_age_s: float | None
+
+
+def record_dtype(n_values: int) -> np.dtype[np.void]:
+    """One record: identity, the times of every stage in seconds of the LSL clock, flags, outputs."""
+    return np.dtype(
+        [
+            ("sequence", "<u8"),
+            ("bin_index", "<i8"),
+            ("t_source", "<f8"),
+            ("t_pulled", "<f8"),
+            ("t_decoded", "<f8"),
+            ("t_publish", "<f8"),
+            ("t_sent", "<f8"),
+            ("flags", "<u4"),
+            ("revision", "<u4"),
+            ("outputs", "<f4", (n_values,)),
+        ]
+    )
+
+
+class FlightWriter:
+    """The worker's side. Nothing here allocates once constructed.
+
+    Parameters
+    ----------
+    path : Path
+        Created anew; an old file stays with whoever has it mapped.
+    bin_s : float
+        Decides how many records a minute has.
+    n_values : int
+        Outputs per record, all variants.
+    revision : int
+    """
+
+    def __init__(self, path: Path, bin_s: float, n_values: int, revision: int) -> None:
+        self._n_records = max(64, math.ceil(RECORDED_S / bin_s))
+        self._record_size = record_dtype(n_values).itemsize
+        self._outputs = struct.Struct(f"<{n_values}f")
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        with open(temporary, "w+b") as file:
+            file.truncate(HEADER_SIZE + self._n_records * self._record_size)
+            self._map = mmap.mmap(file.fileno(), 0)
+        self._written = 0
+        self.set_state(WorkerState.starting, revision)
+        self.count(0, 0, 0, 0, 0, math.nan)
+        _FIXED.pack_into(self._map, 0, MAGIC, HEADER_SIZE, self._record_size, self._n_records, os.getpid())
+        os.replace(temporary, path)
+
+    def set_state(self, state: WorkerState, revision: int, message: str = "") -> None:
+        """Publish a state and the reason for it."""
+        self._text(_MESSAGE_AT, _MESSAGE_SIZE, message)
+        _STATE.pack_into(self._map, _STATE_AT, state, revision)
+
+    def set_endpoint(self, endpoint: str) -> None:
+        """Publish where estimates go."""
+        self._text(_ENDPOINT_AT, _ENDPOINT_SIZE, endpoint)
+
+    def record(
+        self,
+        sequence: int,
+        bin_index: int,
+        t_source: float,
+        t_pulled: float,
+        t_decoded: float,
+        t_publish: float,
+        t_sent: float,
+        flags: int,
+        revision: int,
+        outputs: Sequence[float],
+    ) -> None:
+        """Store one bin; `count` makes it visible."""
+        at = HEADER_SIZE + self._written % self._n_records * self._record_size
+        _RECORD.pack_into(
+            self._map, at, sequence, bin_index, t_source, t_pulled, t_decoded, t_publish, t_sent, flags, revision
+        )
+        self._outputs.pack_into(self._map, at + _RECORD.size, *outputs)
+        self._written += 1
+
+    def count(self, bins_in: int, decoded: int, lost: int, duplicated: int, invalid: int, last_bin_at: float) -> None:
+        """Publish the counters and all records so far."""
+        _COUNTERS.pack_into(
+            self._map, _COUNTERS_AT, self._written, bins_in, decoded, lost, duplicated, invalid, last_bin_at
+        )
+
+    def close(self) -> None:
+        """Unmap; the file stays."""
+        self._map.close()
+
+    def _text(self, at: int, size: int, text: str) -> None:
+        data = text.encode()[: size - 1]
+        self._map[at : at + size] = data.ljust(size, b"\0")
+
+
+class FlightReader:
+    """Anyone's side.
+
+    Parameters
+    ----------
+    path : Path
+        A flight recorder file, of a living worker or of one that was killed.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none yet.
+    InputError
+        If the file is not a complete flight recorder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            head = file.read(_FIXED.size)
+            magic, header, record, n_records, self.pid = (
+                _FIXED.unpack(head) if len(head) == _FIXED.size else (b"", 0, 0, 0, 0)
+            )
+            n_values, rest = divmod(record - _RECORD.size, 4)
+            if magic != MAGIC or header != HEADER_SIZE or rest or n_values < 0 or size != header + record * n_records:
+                raise InputError(f"{path} is not a complete flight recorder file")
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._dtype, self._n_records = record_dtype(n_values), n_records
+
+    def status(self) -> WorkerStatus:
+        """State and counters now."""
+        state, revision = _STATE.unpack_from(self._map, _STATE_AT)
+        _, bins_in, decoded, lost, duplicated, invalid, last_bin_at = _COUNTERS.unpack_from(self._map, _COUNTERS_AT)
+        age = None if math.isnan(last_bin_at) else max(0.0, lsl_clock() - last_bin_at)
+        return WorkerStatus(
+            state=WorkerState(state).name,
+            message=self._text(_MESSAGE_AT, _MESSAGE_SIZE),
+            endpoint=self._text(_ENDPOINT_AT, _ENDPOINT_SIZE),
+            pid=self.pid,
+            revision=revision,
+            bins_in=bins_in,
+            bins_decoded=decoded,
+            bins_lost=lost,
+            bins_duplicated=duplicated,
+            bins_invalid=invalid,
+            last_bin_age_s=age,
+        )
+
+    def records(self) -> npt.NDArray[np.void]:
+        """The records of the last minute, oldest first."""
+        written = self._written()
+        first = max(0, written - self._n_records)
+        copy = np.frombuffer(bytes(self._map[HEADER_SIZE:]), self._dtype)
+        # Records that were overwritten while the copy was made, and the one that may be half written now.
+        first = max(first, self._written() + 1 - self._n_records)
+        return copy[np.arange(first, written) % self._n_records]
+
+    def latency_us(self) -> dict[str, float] | None:
+        """Percentiles of ``t_publish - t_source`` over the last minute, filled bins left out; None without data."""
+        records = self.records()
+        real = (records["flags"] & int(Flag.HELD | Flag.ZEROED)) == 0
+        latency = (records["t_publish"] - records["t_source"])[real] * 1e6
+        if not latency.size:
+            return None
+        p50, p99, p999 = np.percentile(latency, (50, 99, 99.9))
+        return {"p50": float(p50), "p99": float(p99), "p999": float(p999)}
+
+    def close(self) -> None:
+        """Unmap the file."""
+        self._map.close()
+
+    def _written(self) -> int:
+        return int(_COUNTERS.unpack_from(self._map, _COUNTERS_AT)[0])
+
+    def _text(self, at: int, size: int) -> str:
+        return self._map[at : at + size].split(b"\0", 1)[0].decode(errors="replace")
+
+
+def lsl_clock() -> float:
+    """The LSL clock in seconds, without loading liblsl: on Linux and macOS it is the monotonic clock."""
+    return time.monotonic()

@@ -1,0 +1,138 @@
+"""One live session: search the stream, decode it, search again when it is lost."""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+from dataclasses import asdict
+
+import pylsl
+
+from bmi_decoder import wire
+from bmi_decoder.config import WorkerSettings
+from bmi_decoder.errors import BmiError
+from bmi_decoder.pipeline import Pipeline
+from services.ingest.binner import Binner
+from services.ingest.description import read_description
+from services.ingest.expectation import check_stream
+from services.ingest.inlet import SampleInlet, StreamLostError
+from services.ingest.lsl import describe
+from services.ingest.search import StreamSearch
+from services.worker.decode import BinDecoder, local_clock
+from services.worker.flight import FlightWriter, WorkerState
+from services.worker.publisher import Publisher
+
+_POLL_S = 0.1
+"""Longest wait before the loop looks at its stop flag; also the granularity of heartbeats."""
+
+
+class Session:
+    """Runs until `stop` is set.
+
+    Parameters
+    ----------
+    settings : WorkerSettings
+    flight : FlightWriter
+    pipeline : Pipeline
+    publisher : Publisher
+
+    Attributes
+    ----------
+    stop : bool
+        Set it, from a signal handler for example, and `run` returns within a poll.
+    """
+
+    def __init__(
+        self, settings: WorkerSettings, flight: FlightWriter, pipeline: Pipeline, publisher: Publisher
+    ) -> None:
+        self._settings, self._flight, self._publisher, self._pipeline = settings, flight, publisher, pipeline
+        session = settings.session
+        self._decoder = BinDecoder(session.name, pipeline, publisher, flight, settings.revision)
+        self._binner = Binner(self._decoder.row, session.gap_policy, session.max_gap_s, self._decoder)
+        self._last_sent = -math.inf
+        self.stop = False
+
+    def run(self) -> None:
+        """Search and decode until stopped.
+
+        Raises
+        ------
+        BmiError
+            If the stream is not found in time, or is not what the session expects.
+        """
+        lost_uid = None
+        timeout = self._settings.session.stream.search_timeout_s
+        while not self.stop:
+            info = self._search(timeout, lost_uid)
+            if info is None:
+                return
+            # A stream that was there once is waited for without limit: the rig may be rebooting.
+            timeout, lost_uid = None, info.uid()
+            try:
+                self._decode_stream(info)
+            except StreamLostError as error:
+                self._decoder.event("lost", stream=info.name(), reason=str(error))
+
+    def _search(self, timeout_s: float | None, lost_uid: str | None) -> pylsl.StreamInfo | None:
+        search = StreamSearch(self._settings.session.stream)
+        started, told = time.monotonic(), -math.inf
+        while not self.stop:
+            info = search.poll(lost_uid)
+            if info is not None:
+                return info
+            waited = time.monotonic() - started
+            if timeout_s is not None and waited > timeout_s:
+                raise BmiError(f"searched for {timeout_s:g} s: {search.report()}")
+            if waited - told >= 1:
+                told = waited
+                message = f"searching for {waited:.0f} s: {search.report()}"
+                self._flight.set_state(WorkerState.searching, self._settings.revision, message)
+            self._heartbeat()
+            time.sleep(_POLL_S / 2)
+        return None
+
+    def _decode_stream(self, info: pylsl.StreamInfo) -> None:
+        stream = describe(info)
+        inlet = SampleInlet(info)
+        try:
+            description = read_description(inlet.full_info)
+            layout = check_stream(stream, description, self._pipeline.n_channels, self._pipeline.bin_s)
+            inlet.open(self._binner.connect(layout))
+            self._flight.set_state(WorkerState.running, self._settings.revision)
+            self._decoder.event("connected", **asdict(stream))
+            self._hot_loop(inlet)
+        finally:
+            inlet.close()
+
+    def _hot_loop(self, inlet: SampleInlet) -> None:
+        decoder, binner = self._decoder, self._binner
+        # Nothing in the loop makes reference cycles, and a collection would cost a deadline.
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        try:
+            while not self.stop:
+                stamp = inlet.pull(_POLL_S)
+                if stamp is None:
+                    self._heartbeat()
+                    continue
+                decoder.t_pulled = self._last_sent = local_clock()
+                binner.add(stamp)
+                self._flight.count(
+                    binner.bins_in,
+                    decoder.sequence,
+                    binner.bins_lost,
+                    binner.bins_duplicated,
+                    binner.bins_invalid,
+                    decoder.last_bin_at,
+                )
+        finally:
+            gc.enable()
+            gc.unfreeze()
+
+    def _heartbeat(self) -> None:
+        now = local_clock()
+        if now - self._last_sent >= self._settings.heartbeat_s:
+            self._publisher.send(wire.pack_heartbeat(now, self._decoder.sequence, self._settings.revision))
+            self._last_sent = now

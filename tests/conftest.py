@@ -1,0 +1,18 @@
+"""Fixtures for every test."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Real recordings, which are not part of the project (see docs/reference/formats.md)."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("BMI_DATA") or default)
+    if not folder.is_dir():
+        pytest.skip(f"real recordings are not at {folder}; set BMI_DATA to their folder")
+    return folder

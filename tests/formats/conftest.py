@@ -1,0 +1,86 @@
+"""Small files of every format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from bmi_decoder.formats import write_npz
+from bmi_decoder.recording import Output, Recording
+
+
+@pytest.fixture
+def recording() -> Recording:
+    """40 bins of 20 ms, 3 channels, in two segments."""
+    rng = np.random.default_rng(5)
+    return Recording(
+        rng.poisson(1.0, (40, 3)),
+        rng.standard_normal((40, 2)),
+        (Output("x_velocity", "m/s"), Output("y_velocity", "m/s")),
+        0.02,
+        t0=12.5,
+        segments=((0, 17), (17, 40)),
+        channels=("a1", "a2", "b1"),
+        source="a test",
+    )
+
+
+@pytest.fixture
+def write_mat(tmp_path: Path) -> Callable[..., Path]:
+    """Write a Stevenson file; keywords replace variables, None leaves one out."""
+
+    def write(**changes: Any) -> Path:
+        rng = np.random.default_rng(5)
+        variables: dict[str, Any] = {
+            "spikes": rng.poisson(2.0, (3, 30)).astype(np.uint8),
+            "handVel": np.vstack([rng.standard_normal((2, 30)), np.zeros((1, 30))]),
+            "time": 7.0 + 0.05 * np.arange(30),
+            "timeBase": 0.05,
+        }
+        variables |= changes
+        path = tmp_path / "session.mat"
+        kept = {name: value for name, value in variables.items() if value is not None}
+        savemat(path, kept, do_compression=True)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def trial() -> dict[str, list[str]]:
+    """Columns of a trial CSV."""
+    rng = np.random.default_rng(5)
+    return {
+        "timestamp": [f"{2282.6 + 0.001 * i:.3f}" for i in range(30)],
+        "eye_pos_x": ["n/a"] * 30,
+        "hand_vel_x": [f"{value:.4f}" for value in rng.standard_normal(30)],
+        "hand_vel_y": [f"{value:.4f}" for value in rng.standard_normal(30)],
+        "unit_1011": [str(value) for value in rng.integers(0, 2, 30)],
+        "unit_1021": [str(value) for value in rng.integers(0, 2, 30)],
+    }
+
+
+@pytest.fixture
+def write_csv(tmp_path: Path) -> Callable[[dict[str, list[str]]], Path]:
+    def write(columns: dict[str, list[str]]) -> Path:
+        path = tmp_path / "trial.csv"
+        rows = zip(*columns.values(), strict=True)
+        path.write_text("\n".join([",".join(columns), *(",".join(row) for row in rows)]) + "\n")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def samples(
+    recording: Recording, write_mat: Callable[..., Path], write_csv: Any, trial: Any, tmp_path: Path
+) -> dict[str, Path]:
+    """One valid file per format, by suffix."""
+    npz = tmp_path / "recording.npz"
+    write_npz(recording, npz)
+    return {".npz": npz, ".mat": write_mat(), ".csv": write_csv(trial)}
