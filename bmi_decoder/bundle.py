@@ -8,6 +8,7 @@ import json
 import os
 import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from bmi_decoder.config import InputFilterSettings, OutputFilterSettings, Settings
-from bmi_decoder.errors import BundleError
+from bmi_decoder.errors import BmiError, BundleError
 from bmi_decoder.machine.program import Program
 
 SCHEMA_VERSION = 1
@@ -88,7 +89,13 @@ class Bundle:
 
 
 def write_bundle(bundle: Bundle, path: Path) -> None:
-    """Write a bundle; equal bundles give equal bytes, and `path` is replaced only when all is written."""
+    """Write a bundle; equal bundles give equal bytes, and `path` is replaced only when all is written.
+
+    Raises
+    ------
+    BmiError
+        If the file cannot be written there.
+    """
     members = {WEIGHTS: bundle.weights, ONNX: bundle.onnx}
     if bundle.program is not None:
         members[PROGRAM] = bundle.program.to_bytes()
@@ -99,11 +106,18 @@ def write_bundle(bundle: Bundle, path: Path) -> None:
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, data in [(MANIFEST, text.encode()), *sorted(members.items())]:
             archive.writestr(zipfile.ZipInfo(name, _EPOCH), data)
+    try:
+        _replace(path, buffer.getvalue())
+    except OSError as error:
+        raise BmiError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _replace(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(buffer.getvalue())
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
@@ -138,6 +152,11 @@ def parse_bundle(data: bytes, name: str) -> Bundle:
     if MANIFEST not in members:
         raise BundleError(f"{name} has no {MANIFEST}: it is not a decoder bundle; make one with 'bmi-decoder train'")
     manifest = _manifest(members.pop(MANIFEST), name)
+    if len(manifest.channels) != manifest.n_channels:
+        raise BundleError(
+            f"{name}: {MANIFEST} names {len(manifest.channels)} channels and says that there are "
+            f"{manifest.n_channels}; make it anew with 'bmi-decoder train'"
+        )
     if set(members) != set(manifest.members):
         raise BundleError(f"{name} holds {sorted(members)}, but its manifest lists {sorted(manifest.members)}")
     for member, content in members.items():
@@ -166,12 +185,16 @@ def _members(data: bytes, name: str) -> dict[str, bytes]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             infos = archive.infolist()
             unknown = sorted({info.filename for info in infos} - known)
-            if unknown or len(infos) > len(known):
+            if unknown:
                 raise BundleError(f"{name} has members that no bundle has: {unknown[:3]}")
+            if len(infos) > len({info.filename for info in infos}):
+                raise BundleError(f"{name} has two members of one name; make it anew with 'bmi-decoder train'")
+            if any(info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for info in infos):
+                raise BundleError(f"{name} is compressed in a way that bundles are not; make it anew without")
             if sum(info.file_size for info in infos) > MAX_BYTES:
                 raise BundleError(f"{name} unpacks to more than {MAX_BYTES} bytes")
             return {info.filename: archive.read(info) for info in infos}
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, RuntimeError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError, RuntimeError, ValueError) as error:
         if isinstance(error, BundleError):
             raise
         raise BundleError(f"{name} is not a complete zip file ({error}); copy it again or make it anew") from None

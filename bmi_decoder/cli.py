@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from importlib.metadata import entry_points
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from bmi_decoder import __version__
-from bmi_decoder.commands import decode, decoders, evaluate, simulate, subscribe, train
 from bmi_decoder.errors import BmiError, InputError
 
 COMMAND_GROUP = "bmi_decoder.commands"
+OWN_COMMANDS = ("decode", "decoders", "evaluate", "simulate", "subscribe", "train")
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -26,8 +27,8 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one sub-command; returns the exit status: 0 done, 1 failed, 2 bad usage or input."""
-    parser = build_parser()
-    options = parser.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = build_parser(given[0] if given else None).parse_args(given)
     try:
         return int(options.run(options) or DONE)
     except InputError as error:
@@ -44,16 +45,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return DONE
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser with all sub-commands, those of installed packages included."""
+def build_parser(command: str | None = None) -> argparse.ArgumentParser:
+    """The parser with one sub-command, which spares loading the others, or with all if there is no such one."""
     parser = _Parser(prog="bmi-decoder", description="Streaming real-time decoding of neural recordings.")
     parser.add_argument("--version", action="version", version=f"bmi-decoder {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (decoders, simulate, train, evaluate, decode, subscribe):
-        module.register(subparsers)
-    for point in sorted(entry_points(group=COMMAND_GROUP), key=lambda point: point.name):
-        point.load()(subparsers)
+    commands = _commands()
+    for name in [command] if command in commands else sorted(commands):
+        commands[name]()(subparsers)
     return parser
+
+
+def _commands() -> dict[str, Callable[[], Callable[[Any], None]]]:
+    """How to load each command's ``register``: our own, and those of the services and of other packages."""
+
+    def own(name: str) -> Callable[[], Callable[[Any], None]]:
+        return lambda: import_module(f"bmi_decoder.commands.{name}").register
+
+    found = {point.name: point.load for point in entry_points(group=COMMAND_GROUP)}
+    return found | {name: own(name) for name in OWN_COMMANDS}
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 import struct
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from bmi_decoder.errors import InputError
 
+_WRITTEN = struct.Struct("<Q")
 _HEADER = struct.Struct("<8sIIQ")  # magic, columns, rows of the ring, rows written
 _MAGIC = b"BMIROWS1"
 _SIZE = 64
@@ -23,6 +25,7 @@ class RowLogWriter:
     Parameters
     ----------
     path : Path
+        Made anew, complete from its first moment; an old file stays with whoever has it open.
     n_columns : int
         float64 values per row.
     n_rows : int
@@ -30,18 +33,20 @@ class RowLogWriter:
     """
 
     def __init__(self, path: Path, n_columns: int, n_rows: int = 1 << 16) -> None:
-        with open(path, "w+b") as file:
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        with open(temporary, "w+b") as file:
             file.truncate(_SIZE + 8 * n_columns * n_rows)
             self._map = mmap.mmap(file.fileno(), 0)
         self._row = struct.Struct(f"<{n_columns}d")
         self._n_rows, self.written = n_rows, 0
         _HEADER.pack_into(self._map, 0, _MAGIC, n_columns, n_rows, 0)
+        os.replace(temporary, path)
 
     def append(self, *values: float) -> None:
         """Add one row."""
         self._row.pack_into(self._map, _SIZE + self.written % self._n_rows * self._row.size, *values)
         self.written += 1
-        struct.pack_into("<Q", self._map, _WRITTEN_AT, self.written)
+        _WRITTEN.pack_into(self._map, _WRITTEN_AT, self.written)
 
 
 class RowLogReader:
@@ -55,17 +60,25 @@ class RowLogReader:
 
     def __init__(self, path: Path) -> None:
         with open(path, "rb") as file:
+            head = file.read(_HEADER.size)
+            magic, self._n_columns, self._n_rows, _ = (
+                _HEADER.unpack(head) if len(head) == _HEADER.size else (b"", 0, 0, 0)
+            )
+            size = _SIZE + 8 * self._n_columns * self._n_rows
+            if magic != _MAGIC or os.fstat(file.fileno()).st_size != size:
+                raise InputError(f"{path} is not a row log")
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        magic, self._n_columns, self._n_rows, _ = _HEADER.unpack_from(self._map)
-        if magic != _MAGIC or len(self._map) != _SIZE + 8 * self._n_columns * self._n_rows:
-            raise InputError(f"{path} is not a row log")
         self._read = 0
 
     def new_rows(self) -> npt.NDArray[np.float64]:
         """Rows since the last call, (n, columns), oldest first; those that the ring has lost are left out."""
-        written = struct.unpack_from("<Q", self._map, _WRITTEN_AT)[0]
+        written = self._written()
         ring = np.frombuffer(self._map, "<f8", offset=_SIZE).reshape(self._n_rows, self._n_columns)
         first = max(self._read, written - self._n_rows)
         rows = ring[np.arange(first, written) % self._n_rows]
         self._read = written
-        return rows
+        # Rows that were overwritten while they were copied, the one that is being written among them.
+        return rows[max(0, self._written() + 1 - self._n_rows - first) :]
+
+    def _written(self) -> int:
+        return int(_WRITTEN.unpack_from(self._map, _WRITTEN_AT)[0])

@@ -43,7 +43,7 @@ def test_estimates_arrive_in_order(publisher: Publisher) -> None:
         publisher.wait_subscribed(1)
         for sequence in range(3):
             publisher.estimate(sequence)
-        messages = [message for message, _ in zip(subscriber, range(3), strict=False)]
+        messages = [message for _, message in zip(range(3), subscriber, strict=False)]
         assert [message.sequence for message in messages if isinstance(message, Estimate)] == [0, 1, 2]
         assert subscriber.lost == 0
         assert subscriber.receive(timeout_s=0) is None
@@ -109,7 +109,7 @@ def test_wait_connected_does_not_consume_what_is_wanted(publisher: Publisher) ->
 def test_wait_connected_takes_a_heartbeat(publisher: Publisher) -> None:
     with Subscriber(publisher.endpoint) as subscriber:
         publisher.wait_subscribed(1)
-        with pytest.raises(TimeoutError, match="nothing from tcp://127.0.0.1"):
+        with pytest.raises(TimeoutError, match="nothing from tcp://"):
             subscriber.wait_connected(0.1)
         # The subscriptions for the other topics come and go with each wait; a message sent in between is lost.
         deadline = time.monotonic() + 5

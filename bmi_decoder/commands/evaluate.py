@@ -8,6 +8,7 @@ from typing import Any
 
 from bmi_decoder.bundle import read_bundle
 from bmi_decoder.commands.options import add_json, write_json
+from bmi_decoder.config import SplitSettings
 from bmi_decoder.evaluation.variants import evaluate
 from bmi_decoder.formats import read_recording
 from bmi_decoder.pipeline import Pipeline
@@ -29,7 +30,9 @@ def run(options: argparse.Namespace) -> int:
     recording = read_recording(options.recording, pipeline.bin_s)
     training = bundle.manifest.training
     seen = recording.fingerprint() == training.fingerprint
-    start = round(recording.n_bins * (training.split[0] + training.split[1])) if seen else 0
+    train, validation, test = training.split
+    split = SplitSettings(train=train, validation=validation, test=test)
+    start = split.bounds(recording.n_bins)[1] if seen else 0
     figures = evaluate(pipeline, recording, start)
     if options.json != "-":
         print(f"bins {start} to {recording.n_bins}" + (": the part kept for testing" if seen else ""))

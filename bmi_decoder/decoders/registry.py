@@ -22,10 +22,16 @@ def decoder_class(name: str) -> type[Decoder]:
     Raises
     ------
     InputError
-        If there is none, naming those that exist.
+        If there is none, naming those that exist, or if its package is broken.
     """
     for point in entry_points(group=GROUP, name=name):
-        found = point.load()
+        try:
+            found = point.load()
+        except Exception as error:
+            raise InputError(
+                f"decoder {name!r} cannot be loaded from {point.value!r}: {error!r}; "
+                "repair or uninstall the package that brings it"
+            ) from error
         if not (isinstance(found, type) and issubclass(found, Decoder)):
             raise InputError(f"entry point {point.value!r} of decoder {name!r} is not a Decoder class")
         return found
@@ -38,10 +44,10 @@ def build_decoder(name: str, n_channels: int, n_outputs: int, hyper_parameters: 
     Raises
     ------
     InputError
-        If the decoder does not have one of them.
+        If the decoder does not have one of them, or cannot be built with one's value.
     """
     cls = decoder_class(name)
     try:
         return cls(n_channels, n_outputs, **hyper_parameters)
-    except TypeError as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"decoder {name!r}: {error}; see 'bmi-decoder decoders'") from None

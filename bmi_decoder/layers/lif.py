@@ -29,6 +29,7 @@ class Lif(Layer):
 
         r = H(m - th);  m = beta * m + I - r * th;  s = H(m - th)
 
+    With a reset to zero ``m = beta * (1 - r) * m + I``, as in snnTorch from version 0.8 on: the current is kept.
     The surrogate of H is arctangent: ``dH/du = (a/2) / (1 + (pi/2 a u)^2)`` with a = 2; no gradient flows
     through r.
 
@@ -61,12 +62,12 @@ class Lif(Layer):
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """One bin of currents to one bin of spikes."""
         before, threshold = state["membrane"], self.threshold
-        membrane = self.beta.clamp(0, 1) * before + x
         fired = before > threshold
+        if self.reset == "zero":
+            before = torch.where(fired, torch.zeros_like(before), before)
+        membrane = self.beta.clamp(0, 1) * before + x
         if self.reset == "subtract":
             membrane = membrane - fired.to(x.dtype) * threshold
-        elif self.reset == "zero":
-            membrane = torch.where(fired, torch.zeros_like(membrane), membrane)
         above = membrane - threshold
         spikes = _Spike.apply(above) if torch.is_grad_enabled() else (above > 0).to(x.dtype)
         return spikes, {"membrane": membrane}

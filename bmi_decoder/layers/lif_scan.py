@@ -16,12 +16,12 @@ def forward_scan(current, initial, beta, threshold, reset, spikes, membrane):  #
         for t in range(n_time):
             for k in range(n):
                 before = membrane[b, t - 1, k] if t else initial[b, k]
+                fired = before > threshold[k]
+                if fired and reset == RESET_ZERO:
+                    before = np.float32(0)
                 after = beta[k] * before + current[b, t, k]
-                if before > threshold[k]:
-                    if reset == RESET_SUBTRACT:
-                        after = after - threshold[k]
-                    elif reset == RESET_ZERO:
-                        after = np.float32(0)
+                if fired and reset == RESET_SUBTRACT:
+                    after = after - threshold[k]
                 membrane[b, t, k] = after
                 spikes[b, t, k] = np.float32(after > threshold[k])
 
@@ -46,10 +46,12 @@ def backward_scan(  # type: ignore[no-untyped-def]
                 before = membrane[b, t - 1, k] if t else initial[b, k]
                 d_membrane = d_initial[b, k] + d_outputs[b, t, k] + through_spike
                 d_threshold[k] -= through_spike
-                if before > threshold[k] and reset == RESET_ZERO:
-                    d_membrane = np.float32(0)
-                elif before > threshold[k] and reset == RESET_SUBTRACT:
-                    d_threshold[k] -= d_membrane
                 d_current[b, t, k] = d_membrane
+                fired = before > threshold[k]
+                if fired and reset == RESET_ZERO:
+                    d_initial[b, k] = 0
+                    continue
+                if fired and reset == RESET_SUBTRACT:
+                    d_threshold[k] -= d_membrane
                 d_beta[k] += d_membrane * before
                 d_initial[b, k] = beta[k] * d_membrane

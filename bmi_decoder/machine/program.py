@@ -56,6 +56,12 @@ class Program:
             Naming the first instruction that is not safe, and why.
         """
         verify(self.instructions, self.params, self.initial_state, self.arena_size, self.n_inputs, self.n_outputs)
+        for name, (offset, length) in self.state_fields.items():
+            if not 0 <= offset <= offset + length <= self.initial_state.size:
+                raise ProgramError(
+                    f"state field {name!r} is elements {offset}:{offset + length}, "
+                    f"outside the state 0:{self.initial_state.size}"
+                )
 
     def to_bytes(self) -> bytes:
         """Serialise as safetensors: arrays and a JSON header, nothing that executes."""
@@ -111,6 +117,6 @@ def _layout(data: bytes) -> dict[str, Any]:
         if not all(type(size) is int for size in sizes.values()):
             raise ValueError(f"sizes must be integers, got {sizes}")
         fields = {str(name): (int(offset), int(length)) for name, (offset, length) in layout["state_fields"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ProgramError(f"program has no readable layout: {error!r}") from None
     return {**sizes, "state_fields": fields}

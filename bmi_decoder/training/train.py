@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import ValidationError
 
 import bmi_decoder
 from bmi_decoder.bundle import Bundle, Manifest, OutputInfo, TrainingInfo
@@ -63,8 +64,11 @@ def train(recording: Recording, settings: TrainSettings, progress: Progress | No
     Raises
     ------
     InputError
-        For an unknown decoder, preset, hyper-parameter, or a recording that is too short.
+        For an unknown decoder, preset or hyper-parameter, a value that it cannot have, or a recording that is
+        too short.
     """
+    if not 0 <= settings.seed < 1 << 63:
+        raise InputError(f"the seed must be 0 to 2**63 - 1, got {settings.seed}")
     torch.manual_seed(settings.seed)
     decoder, recipe = _decoder_and_recipe(recording, settings)
     x = _decoder_input(recording, settings.input_filter)
@@ -113,7 +117,12 @@ def _decoder_and_recipe(recording: Recording, settings: TrainSettings) -> tuple[
             if key not in overrides:
                 hyper_parameters[key] = value
     decoder = build_decoder(settings.decoder, recording.n_channels, recording.n_outputs, hyper_parameters)
-    return decoder, Recipe(**{**preset.recipe.model_dump(), **recipe_overrides})
+    try:
+        recipe = Recipe(**{**preset.recipe.model_dump(), **recipe_overrides})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"training setting {first['loc'][0]} is {first['input']!r}: {first['msg']}") from None
+    return decoder, recipe
 
 
 def _decoder_input(recording: Recording, settings: InputFilterSettings | None) -> npt.NDArray[np.float32]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Security
@@ -61,9 +61,12 @@ def _lifespan(settings: ControlSettings) -> Callable[[FastAPI], AbstractAsyncCon
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         places = DataDirectory.create(settings.data_dir)
-        with exclusive(places.root):
+        with ExitStack() as held:
+            held.enter_context(exclusive(places.root))
+            held.callback(places.release_shared_memory)
             places.remove_unfinished_uploads()
             store = Store(places.database)
+            held.callback(store.close)
             supervisor = Supervisor(places, store, settings.start_wait_s)
             app.state.control = Control(settings, places, store, Library(places, store), supervisor)
             try:
@@ -71,8 +74,6 @@ def _lifespan(settings: ControlSettings) -> Callable[[FastAPI], AbstractAsyncCon
                 yield
             finally:
                 await supervisor.close()
-                store.close()
-                places.release_shared_memory()
 
     return lifespan
 
@@ -84,9 +85,13 @@ def _openapi(app: FastAPI, settings: ControlSettings) -> Callable[[], dict[str, 
             models = schema.setdefault("components", {}).setdefault("schemas", {})
             own = problem.ProblemDetail.model_json_schema(ref_template="#/components/schemas/{model}")
             models |= own.pop("$defs", {}) | {"ProblemDetail": own}
+            for unused in ("HTTPValidationError", "ValidationError"):
+                models.pop(unused, None)
             everywhere = problem.responses(400, 500) | (problem.responses(401) if settings.token else {})
             for path, operations in schema["paths"].items():
                 for operation in operations.values():
+                    if "422" in operation["responses"]:
+                        operation["responses"]["422"] = problem.responses(422)[422]
                     for status, response in everywhere.items():
                         if status != 401 or path.startswith("/v1"):
                             operation["responses"].setdefault(str(status), response)

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from bmi_decoder.errors import InputError
 from services.control.validation import FieldError, body_model, field_errors, summary
@@ -119,11 +120,18 @@ def install(app: FastAPI) -> None:
         if error.status_code == 404:
             detail = f"there is nothing at {path}; /docs lists every path"
         elif error.status_code == 405:
-            allowed = headers.get("allow") or headers.get("Allow") or "see /docs"
-            detail = f"{request.method} is not possible on {path}; allowed: {allowed}"
+            headers = {"Allow": ", ".join(_methods_of(request))}
+            detail = f"{request.method} is not possible on {path}; allowed: {headers['Allow']}"
         return problem_response(Problem(error.status_code, detail), path, headers)
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
         detail = f"unexpected {type(error).__name__}; this is a bug, the service's log has the details"
         return problem_response(Problem(500, detail), request.url.path)
+
+
+def _methods_of(request: Request) -> list[str]:
+    """Every method that the request's path has; Starlette names those of the first matching route only."""
+    paths: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
+    matching = [operations for path, operations in paths.items() if compile_path(path)[0].match(request.url.path)]
+    return sorted({method.upper() for operations in matching for method in operations}) or ["GET"]

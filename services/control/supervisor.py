@@ -75,7 +75,10 @@ class Supervisor:
         self._closing.set()
         if self._watching is not None:
             await self._watching
-        await asyncio.gather(*(self._close(name, session) for name, session in self._sessions.items()))
+        closing = [self._close(name, session) for name, session in self._sessions.items()]
+        for error in await asyncio.gather(*closing, return_exceptions=True):
+            if isinstance(error, BaseException):
+                _log.error("a session could not be closed properly", exc_info=error)
 
     async def start(self, name: str) -> None:
         """Start a session that is in the store, and wait a while for its worker to come up.

@@ -64,6 +64,7 @@ class Binner:
         self._bin_s = layout.samples_per_bin * layout.sample_s
         self._grid = SampleGrid(layout.sample_s, self._max_gap_s)
         self._sample = np.zeros_like(self._row)
+        self._finite = np.zeros(self._row.shape, bool)
         self._begin_bin()
         self._reconnected = not math.isnan(self._last_end)
         if self._reconnected:
@@ -75,12 +76,11 @@ class Binner:
         missing = self._grid.place(stamp)
         if missing or self._reconnected:
             if missing == DROP:
-                self.bins_duplicated += 1
-                self._sink.event("duplicate", t_source=stamp)
+                self._drop(stamp)
                 return
             self._discontinuity(stamp, missing)
         sample, row = self._sample, self._row
-        if not math.isfinite(float(sample.sum())):
+        if not np.logical_and.reduce(np.isfinite(sample, self._finite)):
             sample[:] = 0
             self._flags |= Flag.INVALID
             self._sink.event("invalid_input", t_source=stamp, bin=self.next_bin)
@@ -91,6 +91,14 @@ class Binner:
         self._collected += 1
         if self._collected == self._layout.samples_per_bin:
             self._end_bin(stamp)
+
+    def _drop(self, stamp: float) -> None:
+        if math.isfinite(stamp):
+            self.bins_duplicated += 1
+            self._sink.event("duplicate", t_source=stamp)
+        else:
+            # Its slot stays empty, and the next sample finds it missing.
+            self._sink.event("invalid_stamp", bin=self.next_bin)
 
     def _begin_bin(self) -> None:
         self._collected = 0
@@ -120,8 +128,11 @@ class Binner:
 
     def _skip(self, stamp: float, lost_counts: bool) -> None:
         """Begin anew at this sample, with bin indices that keep counting time where stamps allow it."""
-        elapsed = (stamp - self._last_end) / self._bin_s if self._bins_begun() else 0.0
-        skipped = max(0, round(elapsed) - 1) if math.isfinite(elapsed) else 0
+        sample_s = self._layout.sample_s
+        elapsed = (stamp - sample_s - self._last_end) / self._bin_s if self._bins_begun() else 0.0
+        # Within a stream a gap costs a bin at least: the one that it left incomplete, or shifted.
+        least = int(lost_counts and (self._collected > 0 or elapsed > 0))
+        skipped = max(least, round(elapsed))
         if lost_counts:
             self.bins_lost += skipped
             self._sink.event("gap", t_source=stamp, bins=skipped, policy="reset", jump_s=elapsed * self._bin_s)

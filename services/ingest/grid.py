@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 DROP = -1
-"""The sample's slot has been decoded already: it is doubled, late or out of order."""
+"""The sample's slot has been decoded already (it is doubled, late or out of order), or its stamp is no time."""
 
 RESTART = -2
 """The sample does not continue the grid: the clock jumped, or too much is missing. A new grid begins."""
+
+LATE_S = 1.0
+"""A stamp that lies further back than this is no late sample: the sender's clock has jumped."""
 
 
 class SampleGrid:
@@ -30,7 +35,7 @@ class SampleGrid:
 
     def __init__(self, sample_s: float, max_gap_s: float) -> None:
         self._sample_s = sample_s
-        self._max_missing = max_gap_s / sample_s
+        self._max_missing, self._max_late = max_gap_s / sample_s, LATE_S / sample_s
         self._expected: float | None = None
 
     @property
@@ -48,17 +53,23 @@ class SampleGrid:
         After `RESTART` the sample is the first of the new grid.
         """
         if self._expected is None:
-            self._expected = stamp + self._sample_s
-            return 0
+            return self._begin(stamp, 0)
         deviation = (stamp - self._expected) / self._sample_s
         if -self.threshold < deviation < self.threshold:
             self._expected += self._sample_s * (1 + self._GAIN * deviation)
             return 0
+        if not math.isfinite(deviation):
+            return DROP
         missing = round(deviation)
         if 0 < missing <= self._max_missing:
             self._expected += self._sample_s * (missing + 1)
             return missing
-        if deviation < 0 and -missing <= self._max_missing:
+        if 0 < -missing <= self._max_late:
+            return DROP
+        return self._begin(stamp, RESTART)
+
+    def _begin(self, stamp: float, answer: int) -> int:
+        if not math.isfinite(stamp):
             return DROP
         self._expected = stamp + self._sample_s
-        return RESTART
+        return answer

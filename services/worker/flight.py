@@ -1,8 +1,8 @@
 """The flight recorder: what a worker did in every recent bin, in memory that outlives and outreaches it.
 
 One file, mapped by the worker and by anyone who wants to know: a header with state and counters, then a ring of
-fixed-size records, one per bin. The worker alone writes; it stores a record first and the count after, so a
-reader that copies the ring and then reads the count again knows which records it can trust.
+fixed-size records, one per bin. The worker alone writes; it stores a record first and their number after, so a
+reader that copies the ring and then reads the number again knows which records it can trust.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ HEADER_SIZE = 4096
 RECORDED_S = 60.0
 
 _FIXED = struct.Struct("<8sIIII")  # magic, header size, record size, records, process
+_WRITTEN = struct.Struct("<Q")
 _STATE = struct.Struct("<II")  # state, revision
 _COUNTERS = struct.Struct("<QQQQQQd")  # written, in, decoded, lost, duplicated, invalid, time of the last bin
 _STATE_AT, _COUNTERS_AT, _ENDPOINT_AT, _MESSAGE_AT = 24, 32, 128, 384
@@ -145,16 +146,17 @@ class FlightWriter:
         revision: int,
         outputs: Sequence[float],
     ) -> None:
-        """Store one bin; `count` makes it visible."""
+        """Store one bin. Its number follows at once: a reader must know of every record that was overwritten."""
         at = HEADER_SIZE + self._written % self._n_records * self._record_size
         _RECORD.pack_into(
             self._map, at, sequence, bin_index, t_source, t_pulled, t_decoded, t_publish, t_sent, flags, revision
         )
         self._outputs.pack_into(self._map, at + _RECORD.size, *outputs)
         self._written += 1
+        _WRITTEN.pack_into(self._map, _COUNTERS_AT, self._written)
 
     def count(self, bins_in: int, decoded: int, lost: int, duplicated: int, invalid: int, last_bin_at: float) -> None:
-        """Publish the counters and all records so far."""
+        """Publish the counters."""
         _COUNTERS.pack_into(
             self._map, _COUNTERS_AT, self._written, bins_in, decoded, lost, duplicated, invalid, last_bin_at
         )
@@ -240,7 +242,7 @@ class FlightReader:
         self._map.close()
 
     def _written(self) -> int:
-        return int(_COUNTERS.unpack_from(self._map, _COUNTERS_AT)[0])
+        return int(_WRITTEN.unpack_from(self._map, _COUNTERS_AT)[0])
 
     def _text(self, at: int, size: int) -> str:
         return self._map[at : at + size].split(b"\0", 1)[0].decode(errors="replace")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -71,6 +72,7 @@ def processes_of(control_dir: Path) -> list[psutil.Process]:
     return found
 
 
-def flight_folders() -> set[str]:
-    """Folders of control planes in shared memory."""
-    return {path.name for path in Path("/dev/shm").glob("bmi-decoder-*")}
+def flight_of(control_dir: Path, name: str) -> Path:
+    """The flight recorder that a session's worker was told to write."""
+    settings = json.loads((control_dir / "sessions" / name / "worker.json").read_text())
+    return Path(settings["flight"])

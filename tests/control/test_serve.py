@@ -10,13 +10,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
 
 from bmi_decoder.client import ControlClient, ControlError, SessionStatus
-from tests.control.support import eventually, flight_folders, processes_of
+from tests.control.support import eventually, flight_of, processes_of
 
 pytestmark = pytest.mark.system
 
@@ -146,12 +147,13 @@ def test_what_died_while_no_control_plane_ran_is_started_again(
 def test_a_signal_ends_everything(
     serve: Serve, bundle: Path, stream_name: str, control_dir: Path, number: signal.Signals
 ) -> None:
-    shared = flight_folders()
     server = serve()
     run_session(server, bundle, stream_name)
+    flight = flight_of(control_dir, "m1")
+    assert flight.exists()
     assert server.end(number) == 0
     assert processes_of(control_dir) == []
-    assert flight_folders() == shared
+    assert not flight.parent.exists()
     assert running(serve()).wanted
 
 
@@ -232,3 +234,18 @@ def test_oversize_upload_over_a_socket(serve: Serve, tmp_path: Path) -> None:
     with pytest.raises(ControlError) as caught:
         server.client.upload_decoder(large)
     assert caught.value.status == 413
+
+
+def test_many_requests_at_once_make_one_worker(serve: Serve, bundle: Path, stream_name: str, control_dir: Path) -> None:
+    server = serve()
+    decoder = server.client.upload_decoder(bundle)
+    server.client.create_session("m1", stream_name, decoder.id)
+    with ThreadPoolExecutor(8) as pool:
+        started = list(pool.map(server.client.start_session, ["m1"] * 8))
+        assert len({status.pid for status in started}) == 1
+        assert [process.pid for process in processes_of(control_dir) if process.pid != server.process.pid] == [
+            started[0].pid
+        ]
+        list(pool.map(lambda act: act("m1"), [server.client.start_session, server.client.stop_session] * 4))
+    server.client.stop_session("m1")
+    assert [process.pid for process in processes_of(control_dir)] == [server.process.pid]

@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.control.conftest import OpenControl
-from tests.control.support import eventually, flight_folders, processes_of
+from tests.control.support import eventually, flight_of, processes_of
 
 pytestmark = pytest.mark.system
 
@@ -145,7 +145,6 @@ def test_a_session_can_be_stopped_while_it_waits_to_start_again(
 def test_what_should_run_runs_after_a_restart(
     open_control: OpenControl, bundle: Path, stream_name: str, control_dir: Path
 ) -> None:
-    before = flight_folders()
     with open_control() as client:
         decoder = client.post("/v1/decoders", files={"file": bundle.read_bytes()}).json()["id"]
         for name in ("m1", "m2"):
@@ -154,9 +153,10 @@ def test_what_should_run_runs_after_a_restart(
             client.post(f"/v1/sessions/{name}/start")
         running(client, "/v1/sessions/m1")
         client.post("/v1/sessions/m2/stop")
-        assert len(flight_folders() - before) == 1
+        assert flight_of(control_dir, "m1").exists()
+        assert not flight_of(control_dir, "m2").exists()
     assert processes_of(control_dir) == []
-    assert flight_folders() == before
+    assert not flight_of(control_dir, "m1").parent.exists()
     with open_control() as client:
         assert running(client, "/v1/sessions/m1")["restarts"] == 0
         assert client.get("/v1/sessions/m2").json()["state"] == "stopped"

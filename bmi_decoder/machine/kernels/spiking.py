@@ -55,7 +55,8 @@ LEAKY_INTEGRATOR = Instruction(
 def lif(arena, params, dst, current, membrane, n, beta, threshold, reset, sharing):  # type: ignore[no-untyped-def]
     """One bin of leaky integrate-and-fire with snnTorch's delayed reset.
 
-    The reset is decided by the previous membrane, the spike by the new one, both with a strict ``>``.
+    The reset is decided by the previous membrane, the spike by the new one, both with a strict ``>``. A reset
+    to zero forgets the previous membrane, not the current that comes in.
     """
     s = arena[dst : dst + n]
     i_in = arena[current : current + n]
@@ -64,12 +65,12 @@ def lif(arena, params, dst, current, membrane, n, beta, threshold, reset, sharin
         p = k * sharing
         th = params[threshold + p]
         before = m[k]
+        fired = before > th
+        if fired and reset == RESET_ZERO:
+            before = np.float32(0)
         after = params[beta + p] * before + i_in[k]
-        if before > th:
-            if reset == RESET_SUBTRACT:
-                after = after - th
-            elif reset == RESET_ZERO:
-                after = np.float32(0)
+        if fired and reset == RESET_SUBTRACT:
+            after = after - th
         m[k] = after
         s[k] = np.float32(after > th)
 
