@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
-from bmi_decoder.config import InputFilterSettings, OutputFilterSettings, Settings
+from bmi_decoder.config import InputFilterSettings, OutputFilterSettings, Settings, SplitSettings
 from bmi_decoder.errors import BmiError, BundleError
 from bmi_decoder.machine.program import Program
 
@@ -46,6 +46,13 @@ class TrainingInfo(Settings):
     epochs: int
     best_epoch: int
     seconds: float
+
+    @field_validator("split")
+    @classmethod
+    def _check_split(cls, value: tuple[float, float, float]) -> tuple[float, float, float]:
+        train, validation, test = value
+        SplitSettings(train=train, validation=validation, test=test)
+        return value
 
 
 class Manifest(Settings):

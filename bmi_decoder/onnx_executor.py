@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from bmi_decoder.errors import BundleError, InputError
 from bmi_decoder.machine.executor import Executor
+from bmi_decoder.machine.verify import MAX_ARENA
 
 
 class OnnxExecutor:
@@ -17,7 +21,7 @@ class OnnxExecutor:
     step : bytes
         ONNX model with inputs ``x`` (1, C) and the states, outputs ``y`` (1, K) and the next states in the
         same order.
-    n_outputs : int
+    n_channels, n_outputs : int
     front : Executor or None
         Input filter.
     back : Executor
@@ -26,10 +30,10 @@ class OnnxExecutor:
     Raises
     ------
     BundleError
-        If the model is not such a step.
+        If the model is not such a step, or has other channels or outputs.
     """
 
-    def __init__(self, step: bytes, n_outputs: int, front: Executor | None, back: Executor) -> None:
+    def __init__(self, step: bytes, n_channels: int, n_outputs: int, front: Executor | None, back: Executor) -> None:
         # Here and not at the top: only decoders without a program pay for loading ONNX Runtime.
         import onnxruntime
 
@@ -43,11 +47,14 @@ class OnnxExecutor:
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if not inputs or inputs[0].name != "x" or len(inputs) != len(outputs) or outputs[0].name != "y":
             raise BundleError("step.onnx must map x and the states to y and the next states")
-        if any(not isinstance(size, int) for value in inputs for size in value.shape):
-            raise BundleError("step.onnx must have fixed shapes")
+        for value, following in zip(inputs[1:], outputs[1:], strict=True):
+            _check_tensor(value, value.shape)
+            _check_tensor(following, value.shape)
+        _check_tensor(inputs[0], [1, n_channels])
+        _check_tensor(outputs[0], [1, n_outputs])
         self._names = [value.name for value in inputs]
         self._shapes = [tuple(value.shape) for value in inputs[1:]]
-        self._n_channels, self._n_outputs = inputs[0].shape[-1], n_outputs
+        self._n_channels = n_channels
         self._front, self._back = front, back
         self._raw = np.zeros((1, n_outputs), np.float32)
         self._filtered = np.zeros((1, self._n_channels), np.float32)
@@ -105,3 +112,12 @@ class OnnxExecutor:
         _, y = self.rows(len(rows))
         self.run_into(np.ascontiguousarray(rows, np.float32), y)
         return y
+
+
+def _check_tensor(value: Any, shape: list[Any]) -> None:
+    """Raise a BundleError unless `value` is float32 and of this shape, which is fixed and of a sane size."""
+    sizes = value.shape
+    if value.type != "tensor(float)" or sizes != shape or not all(isinstance(size, int) and size > 0 for size in sizes):
+        raise BundleError(f"step.onnx: {value.name} must be float32 of shape {shape}, got {value.type} {sizes}")
+    if math.prod(sizes) > MAX_ARENA:
+        raise BundleError(f"step.onnx: {value.name} of shape {sizes} has more than {MAX_ARENA} elements")

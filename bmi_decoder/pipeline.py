@@ -100,16 +100,8 @@ class Pipeline:
             if manifest.input_filter is None
             else filter_taps(manifest.input_filter.variant, manifest.input_filter, self.bin_s)
         )
-        self.engine: Engine = (
-            _machine(bundle, entry_taps, taps)
-            if bundle.program is not None
-            else OnnxExecutor(bundle.onnx, len(self.outputs), _front(self.n_channels, entry_taps), self._back(taps))
-        )
-
-    def _back(self, taps: list[npt.NDArray[np.float64]]) -> Executor:
-        builder = Builder(len(self.outputs))
-        _emit_outputs(builder, builder.input(), taps)
-        return Executor(builder.build())
+        assemble = _onnx if bundle.program is None else _machine
+        self.engine: Engine = assemble(bundle, entry_taps, taps)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -163,6 +155,15 @@ def _machine(
         x = builder.fir(x, entry_taps, "input_filter")
     _emit_outputs(builder, builder.embed(bundle.program, x, "decoder"), taps)
     return Executor(builder.build())
+
+
+def _onnx(
+    bundle: Bundle, entry_taps: npt.NDArray[np.float64] | None, taps: list[npt.NDArray[np.float64]]
+) -> OnnxExecutor:
+    n_channels, n_outputs = bundle.manifest.n_channels, len(bundle.manifest.outputs)
+    back = Builder(n_outputs)
+    _emit_outputs(back, back.input(), taps)
+    return OnnxExecutor(bundle.onnx, n_channels, n_outputs, _front(n_channels, entry_taps), Executor(back.build()))
 
 
 def _front(n_channels: int, entry_taps: npt.NDArray[np.float64] | None) -> Executor | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bmi_decoder.errors import InputError
+from bmi_decoder.errors import BmiError, InputError
 
 _WRITTEN = struct.Struct("<Q")
 _HEADER = struct.Struct("<8sIIQ")  # magic, columns, rows of the ring, rows written
@@ -30,13 +30,21 @@ class RowLogWriter:
         float64 values per row.
     n_rows : int
         Rows kept.
+
+    Raises
+    ------
+    BmiError
+        If the file cannot be written.
     """
 
     def __init__(self, path: Path, n_columns: int, n_rows: int = 1 << 16) -> None:
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        with open(temporary, "w+b") as file:
-            file.truncate(_SIZE + 8 * n_columns * n_rows)
-            self._map = mmap.mmap(file.fileno(), 0)
+        try:
+            with open(temporary, "w+b") as file:
+                file.truncate(_SIZE + 8 * n_columns * n_rows)
+                self._map = mmap.mmap(file.fileno(), 0)
+        except OSError as error:
+            raise BmiError(f"cannot write {path}: {error.strerror}") from None
         self._row = struct.Struct(f"<{n_columns}d")
         self._n_rows, self.written = n_rows, 0
         _HEADER.pack_into(self._map, 0, _MAGIC, n_columns, n_rows, 0)

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# Before anything imports pylsl: liblsl reads its configuration when it is loaded. No stream leaves this machine.
+os.environ["LSLAPICFG"] = str(Path(__file__).resolve().parents[1] / "deploy" / "lsl" / "loopback.cfg")
+
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:

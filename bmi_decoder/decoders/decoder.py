@@ -79,6 +79,16 @@ class Decoder(nn.Module):
         """A whole stretch from the initial state: x (B, T, C) to y (B, T, K)."""
         return self.scan(x, self.initial_state(x.shape[0]))[0]
 
+    def check_input(self, x: Tensor, ndim: int) -> None:
+        """Raise an InputError unless x is float32 of (B, C) for `ndim` 2, or (B, T, C) for 3."""
+        if torch.onnx.is_in_onnx_export():  # whose shapes are ours, and a check would be traced
+            return
+        if x.ndim != ndim or x.shape[-1] != self.n_channels or x.dtype != torch.float32:
+            wanted = "batch" if ndim == 2 else "batch, bins"
+            raise InputError(
+                f"decoder {self.name!r} takes float32 ({wanted}, {self.n_channels}), got {x.dtype} {tuple(x.shape)}"
+            )
+
     def lower(self, builder: Builder, x: Slot) -> Slot:
         """Emit the decoder's instructions for the streaming machine."""
         raise NotImplementedError(f"{type(self).__name__} has no form for the streaming machine")
@@ -109,22 +119,13 @@ class StackDecoder(Decoder):
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """One bin through the stack."""
-        self._check(x, 2)
+        self.check_input(x, 2)
         return self.stack.step(x, state)
 
     def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Many bins through the stack, layer by layer."""
-        self._check(x, 3)
+        self.check_input(x, 3)
         return self.stack.scan(x, state)
-
-    def _check(self, x: Tensor, ndim: int) -> None:
-        if torch.onnx.is_in_onnx_export():  # whose shapes are ours, and a check would be traced
-            return
-        if x.ndim != ndim or x.shape[-1] != self.n_channels or x.dtype != torch.float32:
-            wanted = "batch" if ndim == 2 else "batch, bins"
-            raise InputError(
-                f"decoder {self.name!r} takes float32 ({wanted}, {self.n_channels}), got {x.dtype} {tuple(x.shape)}"
-            )
 
     def lower(self, builder: Builder, x: Slot) -> Slot:
         """Emit the stack."""

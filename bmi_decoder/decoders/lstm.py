@@ -65,6 +65,8 @@ class LstmDecoder(StackDecoder):
     ) -> None:
         if normalise not in ("layer", "standard"):
             raise InputError(f"normalise must be 'layer' or 'standard', got {normalise!r}")
+        if boxcar < 1:
+            raise InputError(f"boxcar must be at least 1 bin, which takes each bin as it is, got {boxcar}")
         layers: dict[str, Layer] = {}
         if boxcar > 1:
             layers["boxcar"] = Boxcar(n_channels, boxcar)

@@ -21,8 +21,8 @@ class Boxcar(Layer):
 
     def __init__(self, n: int, width: int) -> None:
         super().__init__()
-        if width < 2:
-            raise ValueError(f"a boxcar of {width} bins does nothing; leave it out")
+        if not isinstance(width, int) or width < 2:
+            raise ValueError(f"a boxcar takes a whole number of at least 2 bins, got {width}")
         self.n, self.width = n, width
 
     def initial_state(self, batch: int) -> State:

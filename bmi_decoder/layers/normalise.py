@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -87,7 +88,7 @@ class Binarise(_Pointwise):
 class Quantise(_Pointwise):
     """Graded input for spiking layers: multiples of `step`, limited to ``[-limit, limit]``.
 
-    Rounding is half to even and passes gradients straight through; it makes the sums behind it exact.
+    Rounding is half to even, and gradients pass straight through it; it makes the sums behind it exact.
 
     Parameters
     ----------
@@ -99,11 +100,18 @@ class Quantise(_Pointwise):
 
     def __init__(self, step: float, limit: float) -> None:
         super().__init__()
+        if not step > 0 or math.frexp(step)[0] != 0.5:
+            raise ValueError(f"the step of graded input must be a power of two, got {step}")
+        if not limit > 0 or limit % step:
+            raise ValueError(f"the limit of graded input must be a multiple of its step {step}, got {limit}")
         self.grid, self.limit = step, limit
 
     def forward(self, x: Tensor) -> Tensor:
         """Round and limit."""
-        return (torch.round(x / self.grid) * self.grid).clamp(-self.limit, self.limit)
+        rounded = torch.round(x / self.grid) * self.grid
+        if x.requires_grad:
+            rounded = x + (rounded - x).detach()  # the same number: the difference of neighbours is exact
+        return rounded.clamp(-self.limit, self.limit)
 
     def lower(self, builder: Builder, x: Slot) -> Slot:
         """One instruction."""

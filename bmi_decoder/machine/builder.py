@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bmi_decoder.errors import ProgramError
 from bmi_decoder.machine.instruction import UNUSED, WIDTH, Instruction, Kind
 from bmi_decoder.machine.instruction_set import INSTRUCTIONS
 from bmi_decoder.machine.kernels.linear import ACCUMULATE, LINEAR, REPLACE
@@ -17,6 +18,7 @@ from bmi_decoder.machine.kernels.scale import AFFINE, BINARISE, LAYER_NORM, QUAN
 from bmi_decoder.machine.kernels.spiking import LEAKY_INTEGRATOR, LIF, PER_NEURON, SCALAR
 from bmi_decoder.machine.kernels.window import BOXCAR, FIR, boxcar_state_size, fir_state_size
 from bmi_decoder.machine.program import Program
+from bmi_decoder.machine.verify import MAX_ARENA
 
 _STATE, _SCRATCH = "state", "scratch"
 
@@ -205,7 +207,7 @@ class Builder:
     def boxcar(self, x: Slot, width: int, name: str = "boxcar") -> Slot:
         """Sum of the last `width` inputs."""
         y = self.scratch(x.size)
-        state = self.state(name, np.zeros(boxcar_state_size(x.size, width)))
+        state = self.state(name, _zeros(boxcar_state_size(x.size, width)))
         self.emit(BOXCAR, dst=y, src=x, n=x.size, width=width, state=state)
         return y
 
@@ -213,7 +215,7 @@ class Builder:
         """FIR filter on every element, oldest tap first; passes the input through until its ring is full."""
         y = self.scratch(x.size)
         width = np.size(taps)
-        state = self.state(name, np.zeros(fir_state_size(x.size, width)))
+        state = self.state(name, _zeros(fir_state_size(x.size, width)))
         self.emit(FIR, dst=y, src=x, n=x.size, width=width, taps=self.param(taps), state=state)
         return y
 
@@ -270,6 +272,12 @@ class Builder:
         )
         program.verify()
         return program
+
+
+def _zeros(size: int) -> npt.NDArray[np.float32]:
+    if size > MAX_ARENA:  # refused here, before a bundle's wide filter on many channels takes the memory
+        raise ProgramError(f"a window of {size} elements is larger than the arena may be, {MAX_ARENA}")
+    return np.zeros(size, np.float32)
 
 
 def _joined(arrays: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:

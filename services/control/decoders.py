@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 
-from bmi_decoder.client import DecoderDetail, DecoderInfo
+from bmi_decoder.rest_models import DecoderDetail, DecoderInfo
 from services.control.context import ControlDep
 from services.control.library import decoder_info
 from services.control.problem import responses

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body
 from fastapi.concurrency import run_in_threadpool
 
-from bmi_decoder.client import SessionChange, SessionStatus
 from bmi_decoder.config import SessionSettings
+from bmi_decoder.rest_models import SessionChange, SessionStatus
 from services.control.context import Control, ControlDep
 from services.control.problem import Problem, bad_value, not_found, responses
 from services.control.session_check import check_endpoint, check_filters, merged_settings

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from bmi_decoder.client import Latency, SessionState, SessionStatus
 from bmi_decoder.config import OutputFilterSettings
+from bmi_decoder.rest_models import Latency, SessionState, SessionStatus
 from services.control.store import DecoderRow, SessionRow
 from services.control.supervised import Supervised
 

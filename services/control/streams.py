@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from bmi_decoder.client import StreamInfo
+from bmi_decoder.rest_models import StreamInfo
 from services.control.problem import responses
 
 router = APIRouter(prefix="/v1/streams", tags=["streams"])

@@ -45,9 +45,8 @@ class Binner:
     ----------
     next_bin : int
         Index of the bin that is being collected.
-    bins_in, bins_lost, bins_duplicated, bins_invalid : int
-        Bins received complete; bins with missing samples; samples dropped because their place was taken; bins
-        that held a value that was not finite.
+    bins_in, bins_lost, bins_duplicated : int
+        Bins received complete; bins with missing samples; samples dropped because their place was taken.
     """
 
     def __init__(self, row: npt.NDArray[np.float32], gap_policy: GapPolicy, max_gap_s: float, sink: BinSink) -> None:
@@ -56,7 +55,7 @@ class Binner:
         self._fill_flag = Flag.HELD if gap_policy == "hold" else Flag.ZEROED
         self._last_end = math.nan
         self.next_bin = 0
-        self.bins_in = self.bins_lost = self.bins_duplicated = self.bins_invalid = 0
+        self.bins_in = self.bins_lost = self.bins_duplicated = 0
 
     def connect(self, layout: StreamLayout) -> npt.NDArray[np.float32]:
         """Begin with a stream, the first or a new one; returns the array that its samples are written to."""
@@ -111,8 +110,6 @@ class Binner:
             self.bins_lost += 1
         else:
             self.bins_in += 1
-        if self._flags & Flag.INVALID:
-            self.bins_invalid += 1
         if self._policy == "hold" and self._layout.samples_per_bin > 1:
             self._held[:] = self._row
         self._sink.decode(self.next_bin, t_source, self._bin_s, int(self._flags))

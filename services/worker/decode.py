@@ -37,6 +37,8 @@ class BinDecoder:
         The bin to decode.
     sequence : int
         Of the next message; also the number of bins decoded.
+    bins_invalid : int
+        Bins with input or output that was not finite.
     t_pulled : float
         When the newest sample was in hand, for the flight recorder; set by the loop.
     last_bin_at : float
@@ -58,7 +60,7 @@ class BinDecoder:
         self._longest_warm_up = max(pipeline.warm_up)
         self._since_reset = 0
         self._pending = Flag(0)
-        self.sequence = 0
+        self.sequence = self.bins_invalid = 0
         self.t_pulled = math.nan
         self.last_bin_at = math.nan
         self._warm_caches()
@@ -124,6 +126,8 @@ class BinDecoder:
         )
         self.sequence += 1
         self.last_bin_at = t_publish
+        if flags & Flag.INVALID:
+            self.bins_invalid += 1
         if broken:
             # A non-finite state would spoil every bin to come.
             self.event("invalid_output", t_source=t_source, bin=bin_index)

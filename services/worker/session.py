@@ -124,7 +124,7 @@ class Session:
                     decoder.sequence,
                     binner.bins_lost,
                     binner.bins_duplicated,
-                    binner.bins_invalid,
+                    decoder.bins_invalid,
                     decoder.last_bin_at,
                 )
         finally:

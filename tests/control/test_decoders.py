@@ -8,7 +8,7 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from bmi_decoder.client import DecoderDetail
+from bmi_decoder.rest_models import DecoderDetail
 from tests.control.conftest import OpenControl
 
 

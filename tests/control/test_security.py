@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from pydantic import SecretStr
 
 from bmi_decoder.errors import InputError
 from services.control.app import create_app
@@ -46,7 +47,7 @@ def test_health_and_documentation_are_open(guarded: TestClient) -> None:
 @pytest.mark.parametrize("token", [None, "fifteen-letters"])
 def test_other_machines_need_a_long_token(tmp_path: Path, token: str | None) -> None:
     with pytest.raises(InputError, match=r"\$BMI_TOKEN"):
-        create_app(ControlSettings(data_dir=tmp_path, host="0.0.0.0", token=token))
+        create_app(ControlSettings(data_dir=tmp_path, host="0.0.0.0", token=SecretStr(token) if token else None))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:8000", "localhost:8000", "LOCALHOST", "[::1]:8000"])

@@ -16,7 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bmi_decoder.client import ControlClient, ControlError, SessionStatus
+from bmi_decoder.client import ControlClient, ControlError
+from bmi_decoder.rest_models import SessionStatus
 from tests.control.support import eventually, flight_of, processes_of
 
 pytestmark = pytest.mark.system
