@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from typing import Any
 
@@ -11,6 +12,9 @@ import numpy.typing as npt
 from bmi_decoder.errors import BundleError, InputError
 from bmi_decoder.machine.executor import Executor
 from bmi_decoder.machine.verify import MAX_ARENA
+
+INITIAL = "initial."
+"""Model metadata under this and a state's name is its value before the first bin, where that is not zero."""
 
 
 class OnnxExecutor:
@@ -43,26 +47,40 @@ class OnnxExecutor:
         try:
             self._session = onnxruntime.InferenceSession(step, options, providers=["CPUExecutionProvider"])
         except Exception as error:
-            raise BundleError(f"step.onnx cannot be loaded: {error}") from None
+            raise BundleError(f"step.onnx cannot be loaded: {_first_line(error)}") from None
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if not inputs or inputs[0].name != "x" or len(inputs) != len(outputs) or outputs[0].name != "y":
             raise BundleError("step.onnx must map x and the states to y and the next states")
-        for value, following in zip(inputs[1:], outputs[1:], strict=True):
-            _check_tensor(value, value.shape)
-            _check_tensor(following, value.shape)
-        _check_tensor(inputs[0], [1, n_channels])
-        _check_tensor(outputs[0], [1, n_outputs])
+        for value in inputs:
+            _check_input(value)
+        if inputs[0].shape != [1, n_channels]:
+            raise BundleError(f"step.onnx takes x of shape {inputs[0].shape}, the manifest says [1, {n_channels}]")
         self._names = [value.name for value in inputs]
-        self._shapes = [tuple(value.shape) for value in inputs[1:]]
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        self._initial = [_initial_state(value, metadata.get(INITIAL + value.name)) for value in inputs[1:]]
         self._n_channels = n_channels
+        self._check_outputs(n_outputs)
         self._front, self._back = front, back
         self._raw = np.zeros((1, n_outputs), np.float32)
         self._filtered = np.zeros((1, self._n_channels), np.float32)
         self.reset()
 
+    def _check_outputs(self, n_outputs: int) -> None:
+        """Run once, because the shapes of outputs need not be declared."""
+        feeds = [np.zeros((1, self._n_channels), np.float32), *self._initial]
+        try:
+            outputs = self._session.run(None, dict(zip(self._names, feeds, strict=True)))
+        except Exception as error:
+            raise BundleError(f"step.onnx cannot be run: {_first_line(error)}") from None
+        shapes = [(1, n_outputs), *(state.shape for state in self._initial)]
+        for name, output, shape in zip(self._names, outputs, shapes, strict=True):
+            if not isinstance(output, np.ndarray) or output.dtype != np.float32 or output.shape != shape:
+                what = "y" if name == "x" else f"the next {name}"
+                raise BundleError(f"step.onnx gives {what} that is not float32 of shape {shape}")
+
     def reset(self) -> None:
-        """Return to zeros and fresh filters."""
-        self._states = [np.zeros(shape, np.float32) for shape in self._shapes]
+        """Return to the states before the first bin and to fresh filters."""
+        self._states = [state.copy() for state in self._initial]
         self._back.reset()
         if self._front is not None:
             self._front.reset()
@@ -114,10 +132,22 @@ class OnnxExecutor:
         return y
 
 
-def _check_tensor(value: Any, shape: list[Any]) -> None:
-    """Raise a BundleError unless `value` is float32 and of this shape, which is fixed and of a sane size."""
-    sizes = value.shape
-    if value.type != "tensor(float)" or sizes != shape or not all(isinstance(size, int) and size > 0 for size in sizes):
-        raise BundleError(f"step.onnx: {value.name} must be float32 of shape {shape}, got {value.type} {sizes}")
-    if math.prod(sizes) > MAX_ARENA:
-        raise BundleError(f"step.onnx: {value.name} of shape {sizes} has more than {MAX_ARENA} elements")
+def _check_input(value: Any) -> None:
+    if value.type != "tensor(float)" or not all(isinstance(size, int) and size > 0 for size in value.shape):
+        raise BundleError(f"step.onnx: {value.name} must be float32 of a fixed shape, got {value.type} {value.shape}")
+    if math.prod(value.shape) > MAX_ARENA:
+        raise BundleError(f"step.onnx: {value.name} of shape {value.shape} has more than {MAX_ARENA} elements")
+
+
+def _initial_state(value: Any, encoded: str | None) -> npt.NDArray[np.float32]:
+    if encoded is None:
+        return np.zeros(value.shape, np.float32)
+    try:
+        state = np.frombuffer(base64.b64decode(encoded, validate=True), "<f4").reshape(value.shape)
+    except ValueError as error:
+        raise BundleError(f"step.onnx: the initial state {value.name} cannot be read: {error}") from None
+    return state.astype(np.float32)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

@@ -12,7 +12,7 @@ from bmi_decoder.errors import InputError
 from bmi_decoder.layers.boxcar import Boxcar
 from bmi_decoder.layers.dense import Dense
 from bmi_decoder.layers.layer import Layer
-from bmi_decoder.layers.lstm import Lstm
+from bmi_decoder.layers.lstm import Initial, Lstm
 from bmi_decoder.layers.normalise import Dropout, LayerNorm, Standardise
 from bmi_decoder.training.recipe import Recipe
 
@@ -29,10 +29,11 @@ class LstmDecoder(StackDecoder):
         Bins summed before the LSTM; 1 takes each bin as it is.
     normalise : {"layer", "standard"}
         Layer normalisation of each bin (paper), or per-channel statistics of the training data.
-    dropout : float
-        Of the hidden vector, while training.
-    xavier : bool
-        Xavier-normal LSTM weights (paper) instead of torch's uniform ones.
+    input_dropout, dropout : float
+        Of the normalised channels and of the hidden vector, while training.
+    initial : {"xavier_normal", "orthogonal"}
+        LSTM weights: Xavier-normal with torch's biases (paper), or Xavier-uniform and orthogonal with the
+        forget gate open.
 
     Notes
     -----
@@ -44,12 +45,12 @@ class LstmDecoder(StackDecoder):
     summary: ClassVar[str] = "LSTM on recent spike counts; the reference that spiking decoders are held against"
     presets: ClassVar = {
         "paper": Preset(
-            {"hidden": 32, "boxcar": 8, "normalise": "layer", "dropout": 0.5, "xavier": True},
-            Recipe(learning_rate=5e-3, weight_decay=0.11, epochs=50),
+            {"hidden": 32, "boxcar": 8, "normalise": "layer", "dropout": 0.5, "initial": "xavier_normal"},
+            Recipe(learning_rate=5e-3, weight_decay=0.11, epochs=50, warm_up=0, averaging=0),
         ),
         "best": Preset(
-            {"hidden": 128, "boxcar": 1, "normalise": "standard", "dropout": 0.3, "xavier": False},
-            Recipe(learning_rate=2e-3, weight_decay=0.01, epochs=50),
+            {"hidden": 128, "input_dropout": 0.2, "dropout": 0.5},
+            Recipe(learning_rate=3e-3, weight_decay=1.0, epochs=60),
         ),
     }
 
@@ -60,8 +61,9 @@ class LstmDecoder(StackDecoder):
         hidden: int = 128,
         boxcar: int = 1,
         normalise: str = "standard",
-        dropout: float = 0.3,
-        xavier: bool = False,
+        input_dropout: float = 0.0,
+        dropout: float = 0.5,
+        initial: Initial = "orthogonal",
     ) -> None:
         if normalise not in ("layer", "standard"):
             raise InputError(f"normalise must be 'layer' or 'standard', got {normalise!r}")
@@ -71,15 +73,17 @@ class LstmDecoder(StackDecoder):
         if boxcar > 1:
             layers["boxcar"] = Boxcar(n_channels, boxcar)
         layers["normalise"] = LayerNorm(n_channels) if normalise == "layer" else Standardise(n_channels)
-        layers["lstm"] = Lstm(n_channels, hidden, xavier)
+        layers["input_dropout"] = Dropout(input_dropout)
+        layers["lstm"] = Lstm(n_channels, hidden, initial)
         layers["dropout"] = Dropout(dropout)
         layers["readout"] = Dense(hidden, n_outputs)
         settings = {
             "hidden": hidden,
             "boxcar": boxcar,
             "normalise": normalise,
+            "input_dropout": input_dropout,
             "dropout": dropout,
-            "xavier": xavier,
+            "initial": initial,
         }
         super().__init__(n_channels, n_outputs, settings, layers)
 

@@ -11,7 +11,7 @@ from bmi_decoder.decoders.decoder import Preset, StackDecoder
 from bmi_decoder.layers.dense import Dense
 from bmi_decoder.layers.layer import Layer
 from bmi_decoder.layers.lif import LeakyReadout, Lif
-from bmi_decoder.layers.normalise import Binarise, Dropout, OutputScale, Quantise
+from bmi_decoder.layers.normalise import Binarise, Dropout, OutputScale, Quantise, Standardise
 from bmi_decoder.training.recipe import Recipe
 
 
@@ -35,10 +35,15 @@ class SnnStreamingDecoder(StackDecoder):
         plus or minus this value: multi-bit spikes, for wide bins or filtered channels.
     graded_step : float
         A power of two.
-    dropout : float
-        Of the currents of layers 1 and 2, while training.
+    standardise : bool
+        Train on standardised channels. The scaling is folded into W1 and c1 afterwards, so that the deployed
+        network takes plain spikes or counts, and the equations above hold to the letter.
+    input_dropout, dropout : float
+        Of the standardised channels, and of the currents of layers 1 and 2, while training.
     per_neuron : bool
         One decay and threshold per neuron instead of one per layer.
+    output_scale : float, optional
+        Initial v; None draws it from N(0, 1) (paper).
 
     Notes
     -----
@@ -52,12 +57,20 @@ class SnnStreamingDecoder(StackDecoder):
     filtered_input: ClassVar = {"graded_limit": 4.0, "graded_step": 0.0625}
     presets: ClassVar = {
         "paper": Preset(
-            {"hidden1": 32, "hidden2": 48, "graded_limit": 0.0, "dropout": 0.3, "per_neuron": False},
-            Recipe(learning_rate=5e-3, weight_decay=0.05, epochs=50),
+            {"hidden1": 32, "hidden2": 48, "dropout": 0.3},
+            Recipe(learning_rate=5e-3, weight_decay=0.05, epochs=50, warm_up=0, averaging=0),
         ),
         "best": Preset(
-            {"hidden1": 128, "hidden2": 64, "graded_limit": 15.0, "dropout": 0.3, "per_neuron": True},
-            Recipe(learning_rate=5e-3, weight_decay=0.01, epochs=50),
+            {
+                "hidden1": 256,
+                "hidden2": 128,
+                "graded_limit": 15.0,
+                "standardise": True,
+                "input_dropout": 0.4,
+                "per_neuron": True,
+                "output_scale": 0.5,
+            },
+            Recipe(learning_rate=5e-3, weight_decay=0.5, epochs=100, averaging=0.998),
         ),
     }
 
@@ -69,12 +82,17 @@ class SnnStreamingDecoder(StackDecoder):
         hidden2: int = 48,
         graded_limit: float = 0.0,
         graded_step: float = 1.0,
-        dropout: float = 0.3,
+        standardise: bool = False,
+        input_dropout: float = 0.0,
+        dropout: float = 0.0,
         per_neuron: bool = False,
+        output_scale: float | None = None,
     ) -> None:
         graded = graded_limit > 0
         layers: dict[str, Layer] = {
             "encode": Quantise(graded_step, graded_limit) if graded else Binarise(),
+            **({"standardise": Standardise(n_channels)} if standardise else {}),
+            "input_dropout": Dropout(input_dropout),
             "dense1": Dense(n_channels, hidden1),
             "dropout1": Dropout(dropout),
             "lif1": Lif(hidden1, beta=0.9, threshold=0.4, reset="subtract", per_neuron=per_neuron),
@@ -83,17 +101,38 @@ class SnnStreamingDecoder(StackDecoder):
             "lif2": Lif(hidden2, beta=0.7, threshold=0.6, reset="none", per_neuron=per_neuron),
             "dense3": Dense(hidden2, n_outputs),
             "readout": LeakyReadout(n_outputs, beta=0.8, threshold=0.5),
-            "scale": OutputScale(n_outputs),
+            "scale": OutputScale(n_outputs, output_scale),
         }
         settings = {
             "hidden1": hidden1,
             "hidden2": hidden2,
             "graded_limit": graded_limit,
             "graded_step": graded_step,
+            "standardise": standardise,
+            "input_dropout": input_dropout,
             "dropout": dropout,
             "per_neuron": per_neuron,
+            "output_scale": output_scale,
         }
         super().__init__(n_channels, n_outputs, settings, layers)
+
+    @torch.no_grad()
+    def calibrate(self, x: Tensor) -> None:
+        """Take statistics of the encoded channels from x (T, C)."""
+        layers = self.stack.layers
+        if "standardise" in layers:
+            standardise = layers["standardise"]
+            assert isinstance(standardise, Standardise)
+            standardise.calibrate(layers["encode"](x))
+
+    def finalise(self, x_step: float = 0.0, x_bound: float = float("inf")) -> None:
+        """Fold the standardisation into the first layer, then make the sums exact."""
+        layers = self.stack.layers
+        if "standardise" in layers:
+            standardise, dense = layers["standardise"], layers["dense1"]
+            assert isinstance(standardise, Standardise) and isinstance(dense, Dense)
+            standardise.fold_into(dense)
+        super().finalise(x_step, x_bound)
 
     @torch.no_grad()
     def scale_output(self, scale: Tensor, shift: Tensor) -> None:

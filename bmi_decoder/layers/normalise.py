@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from bmi_decoder.layers.dense import Dense
 from bmi_decoder.layers.layer import Layer, State
 
 if TYPE_CHECKING:
@@ -43,7 +44,11 @@ class LayerNorm(_Pointwise):
 
 
 class Standardise(_Pointwise):
-    """Per channel ``(x - mean) / std`` with the training data's figures; a silent channel stays 0."""
+    """Per channel ``(x - mean) / deviation`` with the training data's figures; a silent channel stays 0.
+
+    A deviation below half the channels' root mean square counts as that half, so that nearly silent channels
+    are not blown up.
+    """
 
     scale: Tensor
     shift: Tensor
@@ -56,17 +61,34 @@ class Standardise(_Pointwise):
     def calibrate(self, x: Tensor) -> None:
         """Take mean and deviation from x (T, C)."""
         deviation, mean = torch.std_mean(x, 0)
+        floor = 0.5 * deviation.square().mean().sqrt().clamp(min=1e-6)
         silent = deviation < 1e-6
-        self.scale.copy_(torch.where(silent, torch.zeros_like(deviation), 1 / deviation.clamp(min=1e-6)))
+        self.scale.copy_(torch.where(silent, torch.zeros_like(deviation), 1 / deviation.clamp(min=floor)))
         self.shift.copy_(-mean * self.scale)
+
+    @torch.no_grad()
+    def fold_into(self, dense: Dense) -> None:
+        """Move the scaling into the weights and bias behind it, and become the identity."""
+        weight, bias = dense.linear.weight, dense.linear.bias
+        bias.add_(weight @ self.shift)
+        weight.mul_(self.scale)
+        self.scale.fill_(1)
+        self.shift.zero_()
+
+    def _is_identity(self) -> bool:
+        return bool((self.scale == 1).all() and (self.shift == 0).all())
 
     def forward(self, x: Tensor) -> Tensor:
         """Scale and shift the last axis."""
         return x * self.scale + self.shift
 
     def lower(self, builder: Builder, x: Slot) -> Slot:
-        """One instruction."""
-        return builder.affine(x, self.scale.numpy(), self.shift.numpy())
+        """One instruction; none once folded."""
+        return x if self._is_identity() else builder.affine(x, self.scale.numpy(), self.shift.numpy())
+
+    def finalise(self, x_bound: float, x_step: float) -> tuple[float, float]:
+        """Once folded, passes everything on."""
+        return (x_bound, x_step) if self._is_identity() else super().finalise(x_bound, x_step)
 
 
 class Binarise(_Pointwise):
@@ -143,11 +165,11 @@ class Dropout(_Pointwise):
 
 
 class OutputScale(_Pointwise):
-    """One learned factor per output, drawn from N(0, 1) as in the seed paper."""
+    """One learned factor per output, from `initial` on; None draws from N(0, 1) as in the seed paper."""
 
-    def __init__(self, n: int) -> None:
+    def __init__(self, n: int, initial: float | None = None) -> None:
         super().__init__()
-        self.scale = nn.Parameter(torch.randn(n))
+        self.scale = nn.Parameter(torch.randn(n) if initial is None else torch.full((n,), float(initial)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Multiply the last axis."""

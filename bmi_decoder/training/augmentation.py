@@ -14,15 +14,13 @@ class Augmentation:
     Parameters
     ----------
     recipe : Recipe
-    deviation : Tensor (C,)
-        Of each channel over the training part.
     are_counts : bool
         Whether channels are spike counts; filtered channels cannot be drawn anew.
     generator : torch.Generator
     """
 
-    def __init__(self, recipe: Recipe, deviation: Tensor, are_counts: bool, generator: torch.Generator) -> None:
-        self._recipe, self._deviation, self._generator = recipe, deviation, generator
+    def __init__(self, recipe: Recipe, are_counts: bool, generator: torch.Generator) -> None:
+        self._recipe, self._generator = recipe, generator
         self._resample = recipe.poisson_resampling if are_counts else 0.0
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -31,9 +29,6 @@ class Augmentation:
         if self._resample:
             anew = torch.rand(x.shape, generator=generator) < self._resample
             x = torch.where(anew, torch.poisson(x, generator=generator), x)
-        if recipe.input_noise:
-            noise = torch.randn(x.shape, generator=generator)
-            x = x + recipe.input_noise * self._deviation * noise
         if recipe.unit_dropout:
             kept = torch.rand((x.shape[0], 1, x.shape[2]), generator=generator) >= recipe.unit_dropout
             x = x * kept / (1 - recipe.unit_dropout)

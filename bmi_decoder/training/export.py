@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+import onnx
 import torch
 from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from bmi_decoder.decoders.decoder import Decoder
 from bmi_decoder.machine.builder import Builder
 from bmi_decoder.machine.program import Program
+from bmi_decoder.onnx_executor import INITIAL
 
 
 def lower(decoder: Decoder) -> Program | None:
@@ -27,7 +30,11 @@ def lower(decoder: Decoder) -> Program | None:
 
 
 def export_onnx(decoder: Decoder) -> bytes:
-    """One step as ONNX: inputs ``x`` and the states, outputs ``y`` and the next states, batch of one."""
+    """One step as ONNX: inputs ``x`` and the states, outputs ``y`` and the next states, batch of one.
+
+    States start at zero. One that does not has its first value in the model's metadata, as ``initial.<state>``:
+    float32, little-endian, base64.
+    """
     state = decoder.initial_state(1)
     wrapper = _Step(decoder, list(state)).eval()
     with warnings.catch_warnings(), torch.no_grad(), tempfile.TemporaryDirectory() as directory:
@@ -42,7 +49,12 @@ def export_onnx(decoder: Decoder) -> bytes:
             input_names=["x", *state],
             output_names=["y", *(f"next.{name}" for name in state)],
         )
-        return path.read_bytes()
+        model = onnx.load(path)
+    initial = {name: value.detach().numpy().astype("<f4").tobytes() for name, value in state.items() if value.any()}
+    onnx.helper.set_model_props(
+        model, {INITIAL + name: base64.b64encode(data).decode() for name, data in initial.items()}
+    )
+    return model.SerializeToString()
 
 
 def export_weights(decoder: Decoder) -> bytes:

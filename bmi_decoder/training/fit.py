@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,11 +16,14 @@ from bmi_decoder.decoders.decoder import Decoder
 from bmi_decoder.errors import BmiError
 from bmi_decoder.evaluation.r2 import mean_r2
 from bmi_decoder.training.augmentation import Augmentation
-from bmi_decoder.training.lanes import lanes
+from bmi_decoder.training.lanes import lanes, n_windows
 from bmi_decoder.training.recipe import Recipe
 
 Progress = Callable[[int, int, float], None]
 """Called after each epoch with its number, the number of epochs, and the validation R2."""
+
+
+_SETTLING_BINS = 20
 
 
 @dataclass(frozen=True)
@@ -78,15 +82,13 @@ def fit(
     scale, shift = torch.std_mean(train.y, 0)
     scale = scale.clamp(min=1e-12)
     target = (train.y - shift) / scale
-    augment = Augmentation(recipe, train.x.std(0), are_counts, generator)
-    optimiser = torch.optim.AdamW(decoder.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, recipe.epochs)
+    augment = Augmentation(recipe, are_counts, generator)
+    optimiser, schedule = _optimiser(decoder, recipe, n_windows(len(train.x), recipe.lanes, recipe.window))
     averaged = _Averaged(decoder, recipe.averaging)
     best, best_epoch, epoch = -np.inf, 0, 0
     weights = copy.deepcopy(decoder.state_dict())
     for epoch in range(1, recipe.epochs + 1):
-        _train_epoch(decoder, train.x, target, recipe, generator, augment, optimiser, averaged, epoch)
-        schedule.step()
+        _train_epoch(decoder, train.x, target, recipe, generator, augment, optimiser, schedule, averaged, epoch)
         candidate = averaged.decoder
         score = mean_r2(validation.y.numpy(), (_predict(candidate, validation.x) * scale + shift).numpy())
         if score > best:
@@ -109,17 +111,20 @@ def _train_epoch(
     generator: torch.Generator,
     augment: Augmentation,
     optimiser: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
     averaged: _Averaged,
     epoch: int,
 ) -> None:
     decoder.train()
     state = None
     for inputs, targets in lanes(x, target, recipe.lanes, recipe.window, generator):
+        settling = 0
         if state is None:
-            state = decoder.initial_state(inputs.shape[0])
+            # The lanes begin in mid-stream, where a state of rest is wrong: the first bins only fill it.
+            state, settling = decoder.initial_state(inputs.shape[0]), min(_SETTLING_BINS, recipe.window // 2)
         estimate, state = decoder.scan(augment(inputs), state)
         state = {name: value.detach() for name, value in state.items()}
-        loss = torch.nn.functional.mse_loss(estimate, targets)
+        loss = torch.nn.functional.mse_loss(estimate[:, settling:], targets[:, settling:])
         if not torch.isfinite(loss):
             raise BmiError(
                 f"training loss is {float(loss)} in epoch {epoch}: lower the learning rate, for example "
@@ -129,7 +134,27 @@ def _train_epoch(
         loss.backward()
         torch.nn.utils.clip_grad_norm_(decoder.parameters(), recipe.gradient_clip)
         optimiser.step()
+        schedule.step()
         averaged.update()
+
+
+def _optimiser(
+    decoder: Decoder, recipe: Recipe, windows: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """AdamW whose decay spares biases, decays and thresholds, with a linear rise and a cosine fall per step."""
+    matrices = [p for p in decoder.parameters() if p.ndim > 1]
+    others = [p for p in decoder.parameters() if p.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, lr=recipe.learning_rate)
+    total = recipe.epochs * windows
+
+    def factor(step: int) -> float:
+        done = step / total
+        if done < recipe.warm_up:
+            return (step + 1) / (recipe.warm_up * total + 1)
+        return 0.5 * (1 + math.cos(math.pi * (done - recipe.warm_up) / (1 - recipe.warm_up)))
+
+    return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
 
 
 @torch.no_grad()
@@ -154,6 +179,6 @@ class _Averaged:
         if not self._decay:
             return
         self._steps += 1
-        decay = min(self._decay, self._steps / (self._steps + 10))
+        decay = min(self._decay, (1 + self._steps) / (10 + self._steps))
         for mean, value in zip(self.decoder.parameters(), self._source.parameters(), strict=True):
             mean.lerp_(value, 1 - decay)

@@ -11,15 +11,17 @@ class Recipe(Settings):
     """How a decoder is trained; every field can be set with ``train --set``."""
 
     learning_rate: float = Field(3e-3, gt=0)
-    weight_decay: float = Field(0.01, ge=0, description="Decoupled, as in AdamW.")
-    epochs: int = Field(50, ge=1, description="Passes over the training part; the schedule is a cosine over all.")
-    lanes: int = Field(32, ge=1, description="Contiguous stretches of the stream that are trained side by side.")
+    weight_decay: float = Field(0.01, ge=0, description="Decoupled, as in AdamW; of matrices only.")
+    epochs: int = Field(50, ge=1, description="Passes over the training part.")
+    warm_up: float = Field(
+        0.05, ge=0, lt=1, description="Share of all steps in which the learning rate rises; a cosine follows."
+    )
+    lanes: int = Field(8, ge=1, description="Contiguous stretches of the stream that are trained side by side.")
     window: int = Field(50, ge=1, description="Bins of truncated backpropagation; state is carried between windows.")
     unit_dropout: float = Field(0.0, ge=0, lt=1, description="Probability that a channel is silent in a window.")
     poisson_resampling: float = Field(
         0.0, ge=0, le=1, description="Probability that a count is drawn anew from Poisson(count)."
     )
-    input_noise: float = Field(0.0, ge=0, description="Gaussian noise, in deviations of each channel.")
     gradient_clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
-    averaging: float = Field(0.0, ge=0, lt=1, description="Decay per step of the averaged weights; 0 is off.")
+    averaging: float = Field(0.99, ge=0, lt=1, description="Decay per step of the averaged weights; 0 is off.")
     patience: int | None = Field(None, ge=1, description="Stop after so many epochs without a better validation R2.")
