@@ -50,7 +50,7 @@ class LstmDecoder(StackDecoder):
         ),
         "best": Preset(
             {"hidden": 128, "input_dropout": 0.2, "dropout": 0.5},
-            Recipe(learning_rate=3e-3, weight_decay=1.0, epochs=60),
+            Recipe(learning_rate=3e-3, weight_decay=1.0, updates=1300),
         ),
     }
 

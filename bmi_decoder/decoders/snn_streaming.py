@@ -70,7 +70,7 @@ class SnnStreamingDecoder(StackDecoder):
                 "per_neuron": True,
                 "output_scale": 0.5,
             },
-            Recipe(learning_rate=5e-3, weight_decay=0.5, epochs=100, averaging=0.998),
+            Recipe(learning_rate=5e-3, weight_decay=0.5, updates=2200, averaging=0.998),
         ),
     }
 

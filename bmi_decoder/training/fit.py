@@ -83,18 +83,20 @@ def fit(
     scale = scale.clamp(min=1e-12)
     target = (train.y - shift) / scale
     augment = Augmentation(recipe, are_counts, generator)
-    optimiser, schedule = _optimiser(decoder, recipe, n_windows(len(train.x), recipe.lanes, recipe.window))
+    windows = n_windows(len(train.x), recipe.lanes, recipe.window)
+    epochs = recipe.passes(windows)
+    optimiser, schedule = _optimiser(decoder, recipe, epochs * windows)
     averaged = _Averaged(decoder, recipe.averaging)
     best, best_epoch, epoch = -np.inf, 0, 0
     weights = copy.deepcopy(decoder.state_dict())
-    for epoch in range(1, recipe.epochs + 1):
+    for epoch in range(1, epochs + 1):
         _train_epoch(decoder, train.x, target, recipe, generator, augment, optimiser, schedule, averaged, epoch)
         candidate = averaged.decoder
         score = mean_r2(validation.y.numpy(), (_predict(candidate, validation.x) * scale + shift).numpy())
         if score > best:
             best, best_epoch, weights = score, epoch, copy.deepcopy(candidate.state_dict())
         if progress is not None:
-            progress(epoch, recipe.epochs, score)
+            progress(epoch, epochs, score)
         if recipe.patience is not None and epoch - best_epoch >= recipe.patience:
             break
     decoder.load_state_dict(weights)
@@ -127,7 +129,7 @@ def _train_epoch(
         loss = torch.nn.functional.mse_loss(estimate[:, settling:], targets[:, settling:])
         if not torch.isfinite(loss):
             raise BmiError(
-                f"training loss is {float(loss)} in epoch {epoch}: lower the learning rate, for example "
+                f"training loss is {loss.item()} in epoch {epoch}: lower the learning rate, for example "
                 f"--set learning_rate={recipe.learning_rate / 4:.2g}, or check the recording for outliers"
             )
         optimiser.zero_grad()
@@ -139,14 +141,13 @@ def _train_epoch(
 
 
 def _optimiser(
-    decoder: Decoder, recipe: Recipe, windows: int
+    decoder: Decoder, recipe: Recipe, total: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """AdamW whose decay spares biases, decays and thresholds, with a linear rise and a cosine fall per step."""
+    """AdamW whose decay spares biases, decays and thresholds; its rate rises and falls over `total` steps."""
     matrices = [p for p in decoder.parameters() if p.ndim > 1]
     others = [p for p in decoder.parameters() if p.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, lr=recipe.learning_rate)
-    total = recipe.epochs * windows
 
     def factor(step: int) -> float:
         done = step / total

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from pydantic import Field
 
 from bmi_decoder.config import Settings
+
+_FEWEST_PASSES = 4
 
 
 class Recipe(Settings):
@@ -12,7 +16,10 @@ class Recipe(Settings):
 
     learning_rate: float = Field(3e-3, gt=0)
     weight_decay: float = Field(0.01, ge=0, description="Decoupled, as in AdamW; of matrices only.")
-    epochs: int = Field(50, ge=1, description="Passes over the training part.")
+    updates: int = Field(
+        1300, ge=1, description="Optimiser steps: as many passes over the training part as they need, at least 4."
+    )
+    epochs: int | None = Field(None, ge=1, description="Passes over the training part, instead of `updates`.")
     warm_up: float = Field(
         0.05, ge=0, lt=1, description="Share of all steps in which the learning rate rises; a cosine follows."
     )
@@ -25,3 +32,9 @@ class Recipe(Settings):
     gradient_clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
     averaging: float = Field(0.99, ge=0, lt=1, description="Decay per step of the averaged weights; 0 is off.")
     patience: int | None = Field(None, ge=1, description="Stop after so many epochs without a better validation R2.")
+
+    def passes(self, updates_per_pass: int) -> int:
+        """Passes over a training part that takes so many updates each."""
+        if self.epochs is not None:
+            return self.epochs
+        return max(_FEWEST_PASSES, math.ceil(self.updates / updates_per_pass))
