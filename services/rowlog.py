@@ -45,6 +45,8 @@ class RowLogWriter:
                 self._map = mmap.mmap(file.fileno(), 0)
         except OSError as error:
             raise BmiError(f"cannot write {path}: {error.strerror}") from None
+        # Stored as one word, and so never half: struct writes zeros first.
+        self._counter = memoryview(self._map)[_WRITTEN_AT : _WRITTEN_AT + 8].cast("Q")
         self._row = struct.Struct(f"<{n_columns}d")
         self._n_rows, self.written = n_rows, 0
         _HEADER.pack_into(self._map, 0, _MAGIC, n_columns, n_rows, 0)
@@ -54,7 +56,7 @@ class RowLogWriter:
         """Add one row."""
         self._row.pack_into(self._map, _SIZE + self.written % self._n_rows * self._row.size, *values)
         self.written += 1
-        _WRITTEN.pack_into(self._map, _WRITTEN_AT, self.written)
+        self._counter[0] = self.written
 
 
 class RowLogReader:

@@ -9,6 +9,8 @@ import pytest
 
 # Before anything imports pylsl: liblsl reads its configuration when it is loaded. No stream leaves this machine.
 os.environ["LSLAPICFG"] = str(Path(__file__).resolve().parents[1] / "deploy" / "lsl" / "loopback.cfg")
+# Before anything imports torch: threads that wait for each other take 100 times as long where another process has a core.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
+
 from bmi_decoder.decoders.check_deployed import DEPLOYED_CHECKS
 from bmi_decoder.decoders.check_probe import KINDS, Trial
 from bmi_decoder.decoders.check_torch import DESCRIPTION_CHECKS, TORCH_CHECKS
@@ -51,9 +53,10 @@ def check_decoder(
     >>> from bmi_decoder.decoders.lstm import LstmDecoder
     >>> check_decoder(lambda: LstmDecoder(5, 2, hidden=4), n_bins=40)
     """
-    for check in DESCRIPTION_CHECKS:
-        check(make_decoder)
-    for kind in KINDS:
-        trial = Trial(make_decoder, kind, n_bins, tolerance, exact)
-        for trial_check in TORCH_CHECKS + DEPLOYED_CHECKS:
-            trial_check(trial)
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
+        for check in DESCRIPTION_CHECKS:
+            check(make_decoder)
+        for kind in KINDS:
+            trial = Trial(make_decoder, kind, n_bins, tolerance, exact)
+            for trial_check in TORCH_CHECKS + DEPLOYED_CHECKS:
+                trial_check(trial)

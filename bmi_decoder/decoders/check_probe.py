@@ -107,6 +107,7 @@ class Trial:
 
 def same_bits(got: Any, want: Any, message: str) -> None:
     """Fail with `message` unless two arrays are equal, a NaN being equal to a NaN."""
+    got, want = (value.detach() if isinstance(value, Tensor) else value for value in (got, want))
     got, want = np.asarray(got), np.asarray(want)
     assert got.shape == want.shape, f"{message}: shape {got.shape} instead of {want.shape}"
     differs = ~((got == want) | (np.isnan(got) & np.isnan(want)))

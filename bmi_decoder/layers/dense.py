@@ -22,10 +22,10 @@ class Dense(Layer):
     Notes
     -----
     Inputs that are whole multiples of a power of two (spikes, counts, quantised channels) make exact
-    arithmetic possible: `finalise` rounds weights and bias to a grid so fine that every partial sum fits the
-    24-bit mantissa of float32. The current is then the same number in whatever order it is summed, so the
-    thresholds behind it fire identically in torch, ONNX and the streaming machine. With real-valued inputs
-    nothing is rounded.
+    arithmetic possible: `finalise` rounds the weights and the bias of each output to a grid so fine that every
+    partial sum fits the 24-bit mantissa of float32. The current is then the same number in whatever order it is
+    summed, so the thresholds behind it fire identically in torch, ONNX and the streaming machine. With
+    real-valued inputs nothing is rounded.
     """
 
     def __init__(self, n_in: int, n_out: int) -> None:
@@ -50,9 +50,10 @@ class Dense(Layer):
         if not x_step or math.isinf(x_bound):
             return float("inf"), 0.0
         weight, bias = self.linear.weight, self.linear.bias
-        largest = float((weight.abs().sum(1) * x_bound + bias.abs()).max())
+        largest = (weight.abs().sum(1) * x_bound + bias.abs()).clamp(min=1e-30)
         # One bit of head room, because rounding can push the largest sum over a power of two.
-        step = 2.0 ** (math.floor(math.log2(max(largest, 1e-30))) + 2 - _MANTISSA)
-        weight.copy_(torch.round(weight * (x_step / step)) * (step / x_step))
+        step = torch.tensor([2.0 ** (math.frexp(value)[1] + 1 - _MANTISSA) for value in largest.tolist()])
         bias.copy_(torch.round(bias / step) * step)
+        step = step[:, None] / x_step
+        weight.copy_(torch.round(weight / step) * step)
         return float("inf"), 0.0

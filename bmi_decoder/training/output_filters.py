@@ -42,6 +42,11 @@ def choose_output_filters(
     OutputFilterSettings
     dict
         Per variant: ``raw_r2``, ``chosen_r2``, and the ten best ``candidates``.
+
+    Raises
+    ------
+    InputError
+        If the validation part is too short for any filter, or its bins too wide.
     """
     chosen: dict[str, BlockFilterSettings] = {}
     evidence: dict[str, Any] = {}
@@ -50,8 +55,8 @@ def choose_output_filters(
         candidates = list(_candidates(variant, bin_s, len(raw)))
         if not candidates:
             raise InputError(
-                f"the validation part has {len(raw)} bins, too few to choose a {variant} filter: "
-                "use a longer recording or a larger share with --split"
+                f"no {variant} filter fits {len(raw)} validation bins of {bin_s:g} s: use a longer recording, "
+                "a larger share with --split, or narrower bins"
             )
         skip = max(settings.width for settings in candidates)
         for settings in candidates:

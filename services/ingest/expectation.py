@@ -46,10 +46,13 @@ def select(streams: list[VisibleStream], wanted: StreamSettings) -> VisibleStrea
             "correct 'type' in the session's stream, or in the rig"
         )
     if len({(stream.hostname, stream.source_id) for stream in matching}) > 1:
-        raise StreamMismatchError(
-            f"{len(matching)} streams are named {wanted.name!r}: give the session's stream one 'source_id' of "
-            f"{', '.join(repr(stream.source_id) for stream in matching)}"
+        source_ids = sorted({stream.source_id for stream in matching})
+        remedy = (
+            f"give the session's stream one 'source_id' of {', '.join(map(repr, source_ids))}"
+            if len(source_ids) > 1
+            else f"they share the source_id {source_ids[0]!r}, give each rig its own or stop one"
         )
+        raise StreamMismatchError(f"{len(matching)} streams are named {wanted.name!r}: {remedy}")
     return matching[0] if matching else None
 
 

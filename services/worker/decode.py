@@ -14,6 +14,9 @@ from services.worker.publisher import Publisher
 
 local_clock = lib.lsl_local_clock
 
+# Plain numbers: arithmetic with an enumeration costs microseconds per bin.
+_WARM_UP, _RESET, _INVALID = int(Flag.WARM_UP), int(Flag.RESET), int(Flag.INVALID)
+
 
 class BinDecoder:
     """Everything between a complete bin and its estimate on the wire.
@@ -59,7 +62,7 @@ class BinDecoder:
         self._warm_up = pipeline.warm_up
         self._longest_warm_up = max(pipeline.warm_up)
         self._since_reset = 0
-        self._pending = Flag(0)
+        self._pending = 0
         self.sequence = self.bins_invalid = 0
         self.t_pulled = math.nan
         self.last_bin_at = math.nan
@@ -74,7 +77,7 @@ class BinDecoder:
         """Return to the state before the first bin; the next message says so."""
         self.pipeline.reset()
         self._since_reset = 0
-        self._pending = Flag.RESET
+        self._pending = _RESET
 
     def decode(self, bin_index: int, t_source: float, bin_s: float, flags: int) -> None:
         """Decode the row and publish the estimate.
@@ -93,10 +96,10 @@ class BinDecoder:
         t_decoded = local_clock()
         broken = not math.isfinite(sum(values))
         if broken:
-            flags |= Flag.INVALID
+            flags |= _INVALID
         since = self._since_reset
         if since < self._longest_warm_up:
-            flags |= Flag.WARM_UP
+            flags |= _WARM_UP
             t_valid = [
                 t_source if since < warm_up else t_source - lookahead * bin_s
                 for lookahead, warm_up in zip(self._lookahead_bins, self._warm_up, strict=True)
@@ -105,10 +108,9 @@ class BinDecoder:
             t_valid = [t_source - lookahead * bin_s for lookahead in self._lookahead_bins]
         if self._pending:
             flags |= self._pending
-            self._pending = Flag(0)
+            self._pending = 0
         self._since_reset = since + 1
         t_publish = local_clock()
-        flags = int(flags)
         self._publisher.send(
             self._packer.pack(self.sequence, bin_index, t_source, t_publish, flags, self.revision, t_valid)
         )
@@ -126,7 +128,7 @@ class BinDecoder:
         )
         self.sequence += 1
         self.last_bin_at = t_publish
-        if flags & Flag.INVALID:
+        if flags & _INVALID:
             self.bins_invalid += 1
         if broken:
             # A non-finite state would spoil every bin to come.

@@ -28,10 +28,10 @@ HEADER_SIZE = 4096
 RECORDED_S = 60.0
 
 _FIXED = struct.Struct("<8sIIII")  # magic, header size, record size, records, process
-_WRITTEN = struct.Struct("<Q")
 _STATE = struct.Struct("<II")  # state, revision
 _COUNTERS = struct.Struct("<QQQQQQd")  # written, in, decoded, lost, duplicated, invalid, time of the last bin
 _STATE_AT, _COUNTERS_AT, _ENDPOINT_AT, _MESSAGE_AT = 24, 32, 128, 384
+_STATE_WORD, _WRITTEN_WORD, _LAST_BIN_WORD = _STATE_AT // 8, _COUNTERS_AT // 8, _COUNTERS_AT // 8 + 6
 _ENDPOINT_SIZE, _MESSAGE_SIZE = 256, 2048
 _RECORD = struct.Struct("<QqdddddII")
 
@@ -118,6 +118,9 @@ class FlightWriter:
         with open(temporary, "w+b") as file:
             file.truncate(HEADER_SIZE + self._n_records * self._record_size)
             self._map = mmap.mmap(file.fileno(), 0)
+        # What others read at any moment is stored word by word, and so never half: struct writes zeros first.
+        self._words = memoryview(self._map)[:HEADER_SIZE].cast("Q")
+        self._times = memoryview(self._map)[:HEADER_SIZE].cast("d")
         self._written = 0
         self.set_state(WorkerState.starting, revision)
         self.count(0, 0, 0, 0, 0, math.nan)
@@ -127,7 +130,7 @@ class FlightWriter:
     def set_state(self, state: WorkerState, revision: int, message: str = "") -> None:
         """Publish a state and the reason for it."""
         self._text(_MESSAGE_AT, _MESSAGE_SIZE, message)
-        _STATE.pack_into(self._map, _STATE_AT, state, revision)
+        self._words[_STATE_WORD] = state | revision << 32
 
     def set_endpoint(self, endpoint: str) -> None:
         """Publish where estimates go."""
@@ -153,16 +156,19 @@ class FlightWriter:
         )
         self._outputs.pack_into(self._map, at + _RECORD.size, *outputs)
         self._written += 1
-        _WRITTEN.pack_into(self._map, _COUNTERS_AT, self._written)
+        self._words[_WRITTEN_WORD] = self._written
 
     def count(self, bins_in: int, decoded: int, lost: int, duplicated: int, invalid: int, last_bin_at: float) -> None:
         """Publish the counters."""
-        _COUNTERS.pack_into(
-            self._map, _COUNTERS_AT, self._written, bins_in, decoded, lost, duplicated, invalid, last_bin_at
-        )
+        words, at = self._words, _WRITTEN_WORD
+        words[at + 1], words[at + 2], words[at + 3] = bins_in, decoded, lost
+        words[at + 4], words[at + 5] = duplicated, invalid
+        self._times[_LAST_BIN_WORD] = last_bin_at
 
     def close(self) -> None:
         """Unmap; the file stays."""
+        self._words.release()
+        self._times.release()
         self._map.close()
 
     def _text(self, at: int, size: int, text: str) -> None:
@@ -242,7 +248,7 @@ class FlightReader:
         self._map.close()
 
     def _written(self) -> int:
-        return int(_WRITTEN.unpack_from(self._map, _COUNTERS_AT)[0])
+        return int(_COUNTERS.unpack_from(self._map, _COUNTERS_AT)[0])
 
     def _text(self, at: int, size: int) -> str:
         return self._map[at : at + size].split(b"\0", 1)[0].decode(errors="replace")

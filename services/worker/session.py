@@ -23,6 +23,9 @@ from services.worker.decode import BinDecoder, local_clock
 from services.worker.flight import FlightWriter, WorkerState
 from services.worker.publisher import Publisher
 
+_FORGET_S = 1.0
+"""How long an outlet that was just lost is not taken back: it may be on its way out and still be listed."""
+
 _POLL_S = 0.1
 """Longest wait before the loop looks at its stop flag; also the granularity of heartbeats."""
 
@@ -78,10 +81,11 @@ class Session:
         search = StreamSearch(self._settings.session.stream)
         started, told = time.monotonic(), -math.inf
         while not self.stop:
-            info = search.poll(lost_uid)
+            waited = time.monotonic() - started
+            # One that is still there after that is alive, and only the connection was lost.
+            info = search.poll(lost_uid if waited < _FORGET_S else None)
             if info is not None:
                 return info
-            waited = time.monotonic() - started
             if timeout_s is not None and waited > timeout_s:
                 raise BmiError(f"searched for {timeout_s:g} s: {search.report()}")
             if waited - told >= 1:

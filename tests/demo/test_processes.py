@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bmi_decoder.errors import BmiError
+from services.demo.processes import running
+
+STUBBORN = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("up", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_child_lives_as_long_as_the_block(tmp_path: Path) -> None:
+    with running("child", ["-c", "import time; print('up', flush=True); time.sleep(600)"], tmp_path) as child:
+        assert child.first_line() == "up"
+        child.check()
+        assert psutil.pid_exists(child.process.pid)
+    assert child.process.returncode is not None
+
+
+def test_it_ends_also_when_the_block_fails(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), running("child", ["-c", "import time; time.sleep(600)"], tmp_path) as child:
+        raise KeyboardInterrupt
+    assert child.process.returncode is not None
+
+
+def test_one_that_does_not_listen_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.demo.processes._STOP_TIMEOUT_S", 0.2)
+    with running("child", ["-c", STUBBORN], tmp_path) as child:
+        child.first_line()
+    assert child.process.returncode == -9
+
+
+def test_one_that_dies_is_named_with_its_last_words(tmp_path: Path) -> None:
+    program = "import sys; print('up', flush=True); sys.exit('the port is taken')"
+    with running("serve", ["-c", program], tmp_path) as child:
+        child.first_line()
+        child.process.wait(30)
+        with pytest.raises(BmiError, match="serve ended with status 1: the port is taken"):
+            child.check()
+
+
+def test_one_that_never_comes_up(tmp_path: Path) -> None:
+    with (
+        running("rig", ["-c", "import sys; sys.exit('no such file')"], tmp_path) as child,
+        pytest.raises(BmiError, match="rig did not start: no such file"),
+    ):
+        child.first_line()
+
+
+def test_children_run_this_python(tmp_path: Path) -> None:
+    with running("child", ["-c", "import sys; print(sys.executable)"], tmp_path) as child:
+        assert child.first_line() == sys.executable

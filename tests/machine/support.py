@@ -1,0 +1,107 @@
+"""Single instructions laid out in guarded arrays, for tests that look at every element that a kernel touches."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from bmi_decoder.machine.instruction import UNUSED, WIDTH, Access, Instruction, Kind
+from bmi_decoder.machine.run import run
+
+GAP = 3
+_FAR = 1 << 30
+
+
+@dataclass
+class Placed:
+    """One instruction with its vectors apart from each other, `GAP` unused elements around each."""
+
+    instruction: Instruction
+    operands: dict[str, int]
+    sizes: dict[str, int]
+
+    @property
+    def table(self) -> np.ndarray:
+        table = np.zeros((1, WIDTH), np.int64)
+        table[0, 0] = self.instruction.opcode
+        for column, (name, _) in enumerate(self.instruction.operands, start=1):
+            table[0, column] = self.operands[name]
+        return table
+
+    def declared(self, space: str, writes: bool) -> np.ndarray:
+        """Mask of the elements of one array that the instruction declares to read, or to write."""
+        mask = np.zeros(self.sizes[space], bool)
+        for access in self.accesses():
+            if access.space == space and access.writes == writes:
+                mask[access.start : access.start + access.length] = True
+        return mask
+
+    def accesses(self) -> tuple[Access, ...]:
+        return self.instruction.accesses(self.operands)
+
+
+def place(instruction: Instruction, sizes: dict[str, int], choices: dict[str, int], unused: frozenset[str]) -> Placed:
+    """Give every vector of an instruction its own place, as large as its declared accesses say."""
+    operands = {name: _FAR * i for i, (name, _) in enumerate(instruction.operands, start=1)}
+    operands |= {name: sizes[name] for name, kind in instruction.operands if kind is Kind.SIZE}
+    operands |= {name: choices[name] for name, kind in instruction.operands if kind is Kind.CHOICE}
+    operands |= dict.fromkeys(unused, UNUSED)
+    lengths: dict[int, int] = {}
+    for access in instruction.accesses(operands):
+        # A vector's base, wherever in it the access begins: state has a head before its ring.
+        base = access.start // _FAR * _FAR
+        lengths[base] = max(lengths.get(base, 0), access.start - base + access.length)
+    ends = {"arena": GAP, "params": GAP}
+    places = dict(operands)
+    for name, kind in instruction.operands:
+        if kind in (Kind.ARENA, Kind.PARAMS) and name not in unused:
+            space = "arena" if kind is Kind.ARENA else "params"
+            places[name] = ends[space]
+            ends[space] += lengths[operands[name]] + GAP
+        elif kind is Kind.COLUMN:
+            places[name] = GAP
+    row = GAP + max(sizes.values()) + GAP
+    return Placed(instruction, places, {**ends, "input": row, "output": row})
+
+
+def variations(instruction: Instruction, sizes: dict[str, int]) -> Iterator[Placed]:
+    """The instruction with every combination of choices and of parameters left out."""
+    names = list(instruction.choices)
+    optional = sorted(instruction.optional)
+    for values in itertools.product(*(instruction.choices[name] for name in names)):
+        for n in range(len(optional) + 1):
+            for unused in itertools.combinations(optional, n):
+                yield place(instruction, sizes, dict(zip(names, values, strict=True)), frozenset(unused))
+
+
+class Guarded:
+    """An array inside a larger one, so that an access outside it meets `guard` instead of foreign memory."""
+
+    def __init__(self, values: np.ndarray, guard: float, margin: int = 256) -> None:
+        self._whole = np.full(values.size + 2 * margin, guard, np.float32)
+        self.inner = self._whole[margin : margin + values.size].reshape(values.shape)
+        self.inner[...] = values
+        self._guard, self._margin, self._size = np.float32(guard), margin, values.size
+
+    @property
+    def intact(self) -> bool:
+        """Whether nothing was written outside."""
+        outside = np.concatenate([self._whole[: self._margin], self._whole[self._margin + self._size :]])
+        return bool(np.array_equal(outside, np.full_like(outside, self._guard), equal_nan=True))
+
+
+def run_guarded(
+    table: np.ndarray, params: np.ndarray, arena: np.ndarray, x: np.ndarray, n_outputs: int, guard: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Run a program inside guards; returns the arena and the output, after checking that all guards hold."""
+    arrays = {"params": params, "arena": arena, "x": x, "y": np.full((len(x), n_outputs), guard, np.float32)}
+    guarded = {name: Guarded(values, guard) for name, values in arrays.items()}
+    run(table, *(guarded[name].inner for name in arrays))
+    for name in ("params", "x"):
+        assert np.array_equal(guarded[name].inner, arrays[name], equal_nan=True), f"{name} was written"
+    for name, array in guarded.items():
+        assert array.intact, f"something was written outside {name}"
+    return guarded["arena"].inner, guarded["y"].inner
