@@ -49,7 +49,7 @@ demo-decoder: $(STAMP) ## train again the decoder that ships with the package
 	mkdir -p build
 	$(BIN)/bmi-decoder simulate build/demo-subject.npz --seconds 1200 --subject 7 --seed 1
 	$(BIN)/bmi-decoder train build/demo-subject.npz --decoder snn_streaming --input-filter low_latency \
-	  --set hidden1=128 --set hidden2=64 --set epochs=12 --set window=100 --out services/demo/demo.bmi
+	  --set hidden1=128 --set hidden2=64 --out services/demo/demo.bmi
 
 constraints: ## renew constraints.txt with the newest versions that fit together
 	@set -eu; $(find_python); $(find_torch_index); new=$$(mktemp -d); trap 'rm -rf "$$new"' EXIT; \

@@ -57,7 +57,7 @@ def forms(bundle: Bundle, x: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[n
         outputs["machine"] = Executor(bundle.program).run(x)
     identity = Builder(len(bundle.manifest.outputs))
     identity.output(identity.input())
-    onnx = OnnxExecutor(bundle.onnx, len(bundle.manifest.outputs), None, Executor(identity.build()))
+    onnx = OnnxExecutor(bundle.onnx, x.shape[1], len(bundle.manifest.outputs), None, Executor(identity.build()))
     outputs["onnx"] = onnx.run(x)
     return outputs
 

@@ -204,7 +204,8 @@ def _members(data: bytes, name: str) -> dict[str, bytes]:
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError, RuntimeError, ValueError) as error:
         if isinstance(error, BundleError):
             raise
-        raise BundleError(f"{name} is not a complete zip file ({error}); copy it again or make it anew") from None
+        reason = str(error) or type(error).__name__
+        raise BundleError(f"{name} is not a complete zip file ({reason}); copy it again or make it anew") from None
 
 
 def _manifest(data: bytes, name: str) -> Manifest:

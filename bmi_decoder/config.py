@@ -88,13 +88,13 @@ class SessionSettings(Settings):
     @field_validator("endpoint")
     @classmethod
     def _check_endpoint(cls, value: str) -> str:
-        parts = urlsplit(value)
         try:
-            port = parts.port
+            parts = urlsplit(value)
+            plain = parts.scheme == "tcp" and parts.port is not None and parts[2:] == ("", "", "")
             ipaddress.ip_address(parts.hostname or "")
         except ValueError:
-            port = None
-        if parts.scheme != "tcp" or port is None or parts.path or parts.query:
+            plain = False
+        if not plain or "@" in value:
             raise ValueError("must be tcp://ADDRESS:PORT with a numeric address, for example tcp://127.0.0.1:0")
         return value
 

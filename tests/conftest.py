@@ -9,7 +9,7 @@ import pytest
 
 # Before anything imports pylsl: liblsl reads its configuration when it is loaded. No stream leaves this machine.
 os.environ["LSLAPICFG"] = str(Path(__file__).resolve().parents[1] / "deploy" / "lsl" / "loopback.cfg")
-# Before anything imports torch: threads that wait for each other take 100 times as long where another process has a core.
+# Before anything imports torch: its threads wait for each other, for long where another process has a core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 

@@ -41,7 +41,8 @@ def run(options: argparse.Namespace) -> int:
         lookahead = np.where(since_reset < pipeline.warm_up[v], 0, pipeline.lookahead[v])
         arrays[f"t_valid_{variant.name}"] = t_source - lookahead * recording.bin_s
     try:
-        np.savez(options.out, allow_pickle=False, **arrays)
+        with options.out.open("wb") as file:  # a name would get another end if it is not .npz
+            np.savez(file, allow_pickle=False, **arrays)
     except OSError as error:
         raise BmiError(f"cannot write {options.out}: {error.strerror}") from None
     say(f"{options.out}: {recording.n_bins} bins, {', '.join(variant.name for variant in pipeline.variants)}")

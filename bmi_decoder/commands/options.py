@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,6 +35,27 @@ def write_json(target: str | None, value: dict[str, Any]) -> None:
         Path(target).write_text(text + "\n")
     except OSError as error:
         raise BmiError(f"cannot write {target}: {error.strerror}") from None
+
+
+def check_output(path: str | Path | None, makes_folders: bool = False) -> None:
+    """Raise an error now if `path` cannot be written, and not after long work; '-' and None are fine."""
+    if path is None or path == "-":
+        return
+    path = Path(path)
+    if path.is_dir():
+        raise BmiError(f"cannot write {path}: it is a folder")
+    parents = path.absolute().parents
+    folder = next(parent for parent in parents if parent.exists()) if makes_folders else parents[0]
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise BmiError(f"cannot write {path}: {folder} is not a folder that can be written to")
+
+
+def positive_seconds(text: str) -> float:
+    """A time as an argument's type."""
+    seconds = float(text)
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"must be above 0 and finite, got {text}")
+    return seconds
 
 
 def say(message: str) -> None:

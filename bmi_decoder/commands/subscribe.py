@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from bmi_decoder.client import Subscriber
-from bmi_decoder.commands.options import say
+from bmi_decoder.commands.options import positive_seconds, say
 from bmi_decoder.errors import BmiError
 from bmi_decoder.wire import ESTIMATE, HEALTH, HEARTBEAT, Estimate, Health, Message
 
@@ -20,7 +20,9 @@ def register(subparsers: Any) -> None:
     parser.add_argument("endpoint", metavar="ENDPOINT", help="for example tcp://127.0.0.1:5556")
     parser.add_argument("--topic", choices=["BMID", "BMIH", "BMIB"], action="append", help="default: BMID and BMIH")
     parser.add_argument("--count", type=int, metavar="N", help="stop after N estimates")
-    parser.add_argument("--timeout", type=float, default=10.0, metavar="S", help="give up after S silent seconds")
+    parser.add_argument(
+        "--timeout", type=positive_seconds, default=10.0, metavar="S", help="give up after S silent seconds"
+    )
     parser.add_argument("--json", metavar="FILE", help="write one JSON object per message; '-' is standard output")
     parser.set_defaults(run=run)
 
@@ -28,7 +30,10 @@ def register(subparsers: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print messages until interrupted, or until enough have come."""
     shown = {topic.encode() for topic in options.topic or ["BMID", "BMIH"]}
-    target = sys.stdout if options.json in (None, "-") else open(options.json, "w")  # noqa: SIM115  closed below
+    try:
+        target = sys.stdout if options.json in (None, "-") else open(options.json, "w")  # noqa: SIM115  closed below
+    except OSError as error:
+        raise BmiError(f"cannot write {options.json}: {error.strerror}") from None
     received = 0
     # Heartbeats are always received: they tell a quiet rig from a dead worker.
     with Subscriber(options.endpoint, topics=(ESTIMATE, HEALTH, HEARTBEAT)) as subscriber:
@@ -43,7 +48,8 @@ def run(options: argparse.Namespace) -> int:
                 kind, value = describe(message)
                 received += isinstance(message, Estimate)
                 if kind in shown:
-                    print(json.dumps(value) if options.json else _line(value), file=target)
+                    # Flushed, so that nothing is lost when this program is ended or read through a pipe.
+                    print(json.dumps(value) if options.json else _line(value), file=target, flush=True)
         finally:
             if target is not sys.stdout:
                 target.close()

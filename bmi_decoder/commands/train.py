@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bmi_decoder.bundle import Bundle, write_bundle
 from bmi_decoder.commands.options import (
     add_json,
+    check_output,
     parse_assignments,
     parse_input_filter,
     parse_split,
@@ -58,6 +59,8 @@ def run(options: argparse.Namespace) -> int:
         split=parse_split(options.split),
         seed=options.seed,
     )
+    check_output(options.out, makes_folders=True)
+    check_output(options.json)
     bin_s = None if options.bin_ms is None else options.bin_ms / 1e3
     recording = read_recording(options.recording, bin_s)
     columns = (
@@ -67,7 +70,8 @@ def run(options: argparse.Namespace) -> int:
         TextColumn("validation R2 {task.fields[score]:.3f}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("", decoder=settings.decoder, score=float("nan"))
         bundle = train(
             recording,

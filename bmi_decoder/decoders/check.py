@@ -28,7 +28,7 @@ def check_decoder(
       chunking gives identical bits; reset, state saved in mid-stream and loaded into a fresh engine; non-finite
       input leaves no trace after a reset; refusal of wrong input and of a wrong state; round trips through the
       program's bytes and through a bundle file, and of weights and hyper-parameters.
-    - description: name, summary, presets and `filtered_input` are complete and every preset can be built.
+    - description: name, summary and presets are complete, and every preset can be built for any kind of data.
 
     Parameters
     ----------

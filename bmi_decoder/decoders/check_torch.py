@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 
@@ -15,7 +16,7 @@ from bmi_decoder.training.recipe import Recipe
 
 
 def check_description(make_decoder: Callable[[], Decoder]) -> None:
-    """Check name and summary, and that every preset can be built, for counts and for filtered channels."""
+    """Check name and summary, and that every preset can be built, for any bins of counts or filtered channels."""
     decoder = make(make_decoder)
     cls = type(decoder)
     for field in ("name", "summary"):
@@ -26,14 +27,17 @@ def check_description(make_decoder: Callable[[], Decoder]) -> None:
     for name, preset in presets.items():
         assert isinstance(preset, Preset), f"preset {name!r} must be a Preset; got {type(preset).__name__}"
         assert isinstance(preset.recipe, Recipe), f"preset {name!r} must have a Recipe; got {preset.recipe!r}"
-        for extra, what in (({}, "preset"), (cls.filtered_input, "preset with filtered_input")):
-            settings = {**preset.hyper_parameters, **extra}
+        given = copy.deepcopy(preset.hyper_parameters)
+        for bin_s, are_counts in ((0.001, True), (0.004, True), (0.05, True), (0.004, False), (0.05, False)):
+            settings = cls.adapt(preset.hyper_parameters, bin_s, are_counts)
+            assert preset.hyper_parameters == given, f"adapt changes preset {name!r} itself"
             clash = sorted(set(settings) & set(Recipe.model_fields))
             assert not clash, f"hyper-parameters {clash} have the names of training settings, which --set sets"
             try:
                 cls(decoder.n_channels, decoder.n_outputs, **settings)
             except Exception as error:
-                raise AssertionError(f"{what} {name!r} cannot be built: {error!r}") from error
+                what = f"{bin_s} s bins of {'counts' if are_counts else 'filtered channels'}"
+                raise AssertionError(f"preset {name!r} cannot be built for {what}: {error!r}") from error
 
 
 def check_rebuild(trial: Trial) -> None:

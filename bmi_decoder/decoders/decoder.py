@@ -40,9 +40,6 @@ class Decoder(nn.Module):
         One line for ``bmi-decoder decoders``.
     presets : mapping
         At least ``best`` (what works on data) and, for a published system, ``paper``.
-    filtered_input : mapping
-        Hyper-parameters that replace the preset's where channels come through an input filter and are no
-        longer counts.
     hyper_parameters : dict
         What the constructor was given, to build the decoder again from a bundle.
     """
@@ -50,7 +47,6 @@ class Decoder(nn.Module):
     name: ClassVar[str]
     summary: ClassVar[str]
     presets: ClassVar[Mapping[str, Preset]]
-    filtered_input: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, n_channels: int, n_outputs: int, hyper_parameters: Mapping[str, Any]) -> None:
         super().__init__()
@@ -58,6 +54,11 @@ class Decoder(nn.Module):
             raise InputError(f"a decoder needs channels and outputs, got {n_channels} and {n_outputs}")
         self.n_channels, self.n_outputs = n_channels, n_outputs
         self.hyper_parameters = dict(hyper_parameters)
+
+    @classmethod
+    def adapt(cls, hyper_parameters: Mapping[str, Any], bin_s: float, are_counts: bool) -> dict[str, Any]:
+        """A preset's hyper-parameters for data of this bin width, counts or channels behind an input filter."""
+        return dict(hyper_parameters)
 
     def initial_state(self, batch: int) -> State:
         """State before the first bin, as an ordered mapping of float32 tensors (batch, ...)."""

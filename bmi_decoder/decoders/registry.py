@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from bmi_decoder.decoders.decoder import Decoder
 from bmi_decoder.errors import InputError
@@ -48,6 +51,25 @@ def build_decoder(name: str, n_channels: int, n_outputs: int, hyper_parameters: 
     """
     cls = decoder_class(name)
     try:
-        return cls(n_channels, n_outputs, **hyper_parameters)
-    except (TypeError, ValueError, RuntimeError) as error:
+        return cls(n_channels, n_outputs, **_checked(cls, hyper_parameters))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"decoder {name!r}: {error.title} is {first['input']!r}: {first['msg']}") from None
+    except (TypeError, ValueError, LookupError, ArithmeticError, RuntimeError) as error:
         raise InputError(f"decoder {name!r}: {error}; see 'bmi-decoder decoders'") from None
+
+
+def _checked(cls: type[Decoder], hyper_parameters: dict[str, Any]) -> dict[str, Any]:
+    """Values as the constructor's hints say; torch would find some that are not, but only after training."""
+    try:
+        hints = get_type_hints(cls.__init__)
+    except NameError:  # hints that only a type checker can see
+        return hyper_parameters
+    checked = dict(hyper_parameters)
+    for key in hyper_parameters.keys() & hints.keys():
+        try:
+            adapter: TypeAdapter[Any] = TypeAdapter(hints[key], config=ConfigDict(strict=True, title=key))
+        except PydanticUserError:  # a hint that is no data
+            continue
+        checked[key] = adapter.validate_json(json.dumps(hyper_parameters[key]))
+    return checked

@@ -30,6 +30,8 @@ class Dense(Layer):
 
     def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__()
+        if n_in < 1 or n_out < 1:
+            raise ValueError(f"a dense layer needs inputs and outputs, got {n_in} and {n_out}")
         self.linear = nn.Linear(n_in, n_out)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:

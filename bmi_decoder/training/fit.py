@@ -49,6 +49,7 @@ def fit(
     train: Stretch,
     validation: Stretch,
     recipe: Recipe,
+    bin_s: float,
     seed: int,
     are_counts: bool,
     progress: Progress | None = None,
@@ -64,6 +65,8 @@ def fit(
     decoder : Decoder
     train, validation : Stretch
     recipe : Recipe
+    bin_s : float
+        Bin width in seconds, which sets the length of a window.
     seed : int
         Determines everything random in the loop.
     are_counts : bool
@@ -83,14 +86,15 @@ def fit(
     scale = scale.clamp(min=1e-12)
     target = (train.y - shift) / scale
     augment = Augmentation(recipe, are_counts, generator)
-    windows = n_windows(len(train.x), recipe.lanes, recipe.window)
+    window = recipe.window(bin_s)
+    windows = n_windows(len(train.x), recipe.lanes, window)
     epochs = recipe.passes(windows)
     optimiser, schedule = _optimiser(decoder, recipe, epochs * windows)
     averaged = _Averaged(decoder, recipe.averaging)
     best, best_epoch, epoch = -np.inf, 0, 0
     weights = copy.deepcopy(decoder.state_dict())
     for epoch in range(1, epochs + 1):
-        _train_epoch(decoder, train.x, target, recipe, generator, augment, optimiser, schedule, averaged, epoch)
+        _train_epoch(decoder, train.x, target, recipe, window, generator, augment, optimiser, schedule, averaged, epoch)
         candidate = averaged.decoder
         score = mean_r2(validation.y.numpy(), (_predict(candidate, validation.x) * scale + shift).numpy())
         if score > best:
@@ -110,6 +114,7 @@ def _train_epoch(
     x: Tensor,
     target: Tensor,
     recipe: Recipe,
+    window: int,
     generator: torch.Generator,
     augment: Augmentation,
     optimiser: torch.optim.Optimizer,
@@ -119,11 +124,11 @@ def _train_epoch(
 ) -> None:
     decoder.train()
     state = None
-    for inputs, targets in lanes(x, target, recipe.lanes, recipe.window, generator):
+    for inputs, targets in lanes(x, target, recipe.lanes, window, generator):
         settling = 0
         if state is None:
             # The lanes begin in mid-stream, where a state of rest is wrong: the first bins only fill it.
-            state, settling = decoder.initial_state(inputs.shape[0]), min(_SETTLING_BINS, recipe.window // 2)
+            state, settling = decoder.initial_state(inputs.shape[0]), min(_SETTLING_BINS, window // 2)
         estimate, state = decoder.scan(augment(inputs), state)
         state = {name: value.detach() for name, value in state.items()}
         loss = torch.nn.functional.mse_loss(estimate[:, settling:], targets[:, settling:])

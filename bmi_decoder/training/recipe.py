@@ -9,6 +9,7 @@ from pydantic import Field
 from bmi_decoder.config import Settings
 
 _FEWEST_PASSES = 4
+_LONGEST_WINDOW = 250
 
 
 class Recipe(Settings):
@@ -24,7 +25,9 @@ class Recipe(Settings):
         0.05, ge=0, lt=1, description="Share of all steps in which the learning rate rises; a cosine follows."
     )
     lanes: int = Field(8, ge=1, description="Contiguous stretches of the stream that are trained side by side.")
-    window: int = Field(50, ge=1, description="Bins of truncated backpropagation; state is carried between windows.")
+    window_s: float = Field(
+        2.5, gt=0, description="Seconds of truncated backpropagation; state is carried between windows."
+    )
     unit_dropout: float = Field(0.0, ge=0, lt=1, description="Probability that a channel is silent in a window.")
     poisson_resampling: float = Field(
         0.0, ge=0, le=1, description="Probability that a count is drawn anew from Poisson(count)."
@@ -32,6 +35,10 @@ class Recipe(Settings):
     gradient_clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
     averaging: float = Field(0.99, ge=0, lt=1, description="Decay per step of the averaged weights; 0 is off.")
     patience: int | None = Field(None, ge=1, description="Stop after so many epochs without a better validation R2.")
+
+    def window(self, bin_s: float) -> int:
+        """Bins per window: limited, because memory and the time of one update grow with it."""
+        return max(1, min(_LONGEST_WINDOW, round(self.window_s / bin_s)))
 
     def passes(self, updates_per_pass: int) -> int:
         """Passes over a training part that takes so many updates each."""

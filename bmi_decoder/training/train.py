@@ -83,7 +83,7 @@ def train(recording: Recording, settings: TrainSettings, progress: Progress | No
         for a, b in ((0, first_validation), (first_validation, first_test))
     )
     are_counts = settings.input_filter is None
-    report = fit(decoder, first, second, recipe, settings.seed, are_counts, progress)
+    report = fit(decoder, first, second, recipe, recording.bin_s, settings.seed, are_counts, progress)
     decoder.finalise(x_step=1.0 if are_counts else 0.0)
     decoder.eval()
     bundle = Bundle(
@@ -111,11 +111,8 @@ def _decoder_and_recipe(recording: Recording, settings: TrainSettings) -> tuple[
     preset = cls.presets[settings.preset]
     overrides = dict(settings.overrides or {})
     recipe_overrides = {key: overrides.pop(key) for key in list(overrides) if key in Recipe.model_fields}
-    hyper_parameters = {**preset.hyper_parameters, **overrides}
-    if settings.input_filter is not None:
-        for key, value in cls.filtered_input.items():
-            if key not in overrides:
-                hyper_parameters[key] = value
+    adapted = cls.adapt(preset.hyper_parameters, recording.bin_s, are_counts=settings.input_filter is None)
+    hyper_parameters = {**adapted, **overrides}
     decoder = build_decoder(settings.decoder, recording.n_channels, recording.n_outputs, hyper_parameters)
     try:
         recipe = Recipe(**{**preset.recipe.model_dump(), **recipe_overrides})

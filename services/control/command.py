@@ -45,7 +45,7 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "--lsl",
         metavar="lab|loopback|PATH",
-        help="LSL configuration (default: $LSLAPICFG, or that of the machine)",
+        help="LSL configuration (default: $LSLAPICFG, or lab)",
     )
     parser.set_defaults(run=run)
 

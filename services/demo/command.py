@@ -6,11 +6,9 @@ import argparse
 import contextlib
 import os
 import re
-import signal
 import tempfile
 import time
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from rich.console import Console
@@ -22,6 +20,7 @@ from bmi_decoder.commands.options import add_json, write_json
 from bmi_decoder.errors import BmiError
 from bmi_decoder.pipeline import Pipeline
 from services.demo.bundle import LIVE_SEED, SUBJECT, demo_bundle
+from services.demo.interrupts import Interrupts
 from services.demo.processes import Child, running
 from services.demo.scoreboard import Scoreboard
 from services.demo.table import live_table
@@ -44,14 +43,13 @@ def register(subparsers: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the demo; returns 0 also when it was interrupted."""
     configure_lsl("loopback")
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGHUP, _interrupt)
+    interrupts = Interrupts()
     console = Console(stderr=True)
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bmi-decoder-demo-")))
         summary: dict[str, Any] = {}
         with contextlib.suppress(KeyboardInterrupt):
-            _Demo(options, directory, stack, console).play(summary)
+            _Demo(options, directory, stack, console, interrupts).play(summary)
     write_json(options.json, summary)
     if options.headless and options.json != "-":
         console.print_json(data=summary)
@@ -60,9 +58,15 @@ def run(options: argparse.Namespace) -> int:
 
 class _Demo:
     def __init__(
-        self, options: argparse.Namespace, directory: Path, stack: contextlib.ExitStack, console: Console
+        self,
+        options: argparse.Namespace,
+        directory: Path,
+        stack: contextlib.ExitStack,
+        console: Console,
+        interrupts: Interrupts,
     ) -> None:
         self._options, self._directory, self._stack, self._console = options, directory, stack, console
+        self._interrupts = interrupts
         bundle = read_bundle(demo_bundle())
         self._decoder = bundle.manifest.decoder
         self._pipeline = Pipeline(bundle)
@@ -70,6 +74,8 @@ class _Demo:
 
     def play(self, summary: dict[str, Any]) -> None:
         """Start everything, and keep `summary` up to date until time is over."""
+        board = Scoreboard(self._pipeline.variants, len(self._pipeline.outputs), self._pipeline.bin_s)
+        summary.update(board.summary(), decoder=self._decoder, revision=1)
         with self._console.status("starting the control plane, a worker and a rig ..."):
             url, control = self._serve()
             decoder_id = control.upload_decoder(demo_bundle()).id
@@ -81,7 +87,6 @@ class _Demo:
             estimates = self._listen(endpoint)
             pushes = self._rig(stream)
             truth = _TruthInlet(stream)
-        board = Scoreboard(self._pipeline.variants, len(self._pipeline.outputs), self._pipeline.bin_s)
         lookahead = {
             variant.name: bins * self._pipeline.bin_s
             for variant, bins in zip(self._pipeline.variants, self._pipeline.lookahead, strict=True)
@@ -94,6 +99,7 @@ class _Demo:
         ):
             while True:
                 time.sleep(_REFRESH_S)
+                self._interrupts.check()
                 for child in self._children:
                     child.check()
                 board.add_pushes(pushes.new_rows())
@@ -112,7 +118,8 @@ class _Demo:
                     return
 
     def _start(self, name: str, *arguments: str) -> Child:
-        child = self._stack.enter_context(running(name, arguments, self._directory))
+        with self._interrupts.held():
+            child = self._stack.enter_context(running(name, arguments, self._directory))
         self._children.append(child)
         return child
 
@@ -167,7 +174,3 @@ class _TruthInlet:
         """Stamps and samples since the last call."""
         kinematics, stamps = self._inlet.pull_chunk(max_samples=4096)
         return stamps, kinematics
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

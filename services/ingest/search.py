@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import math
+import time
+
 import pylsl
 
 from bmi_decoder.config import StreamSettings
+from bmi_decoder.errors import StreamMismatchError
 from services.ingest.expectation import select
-from services.ingest.lsl import describe
+from services.ingest.lsl import VisibleStream, describe
+
+SETTLE_S = 1.0
+"""How long the search goes on when something of the wanted name was found: streams answer one after the other, known
+peers last, and the first to answer may be the wrong one."""
 
 
 class StreamSearch:
-    """Looks for a session's stream in the background, and tells what else is there."""
+    """Looks for a session's stream in the background, and tells what else is there.
 
-    def __init__(self, wanted: StreamSettings) -> None:
-        self._wanted = wanted
+    Parameters
+    ----------
+    wanted : StreamSettings
+    last : VisibleStream, optional
+        What the session has received before. If the same source comes back it is taken at once.
+    """
+
+    def __init__(self, wanted: StreamSettings, last: VisibleStream | None = None) -> None:
+        self._wanted, self._last = wanted, last
         self._resolver = pylsl.ContinuousResolver()
+        self._found_at = math.inf
 
     def poll(self, ignore_uid: str | None = None) -> pylsl.StreamInfo | None:
         """The stream, or None while it is not there.
@@ -27,14 +43,31 @@ class StreamSearch:
         Raises
         ------
         StreamMismatchError
-            If a stream has the name but cannot be meant.
+            If only streams have the name that cannot be meant, or several that can.
         """
         infos = [info for info in self._resolver.results() if info.uid() != ignore_uid]
-        chosen = select([describe(info) for info in infos], self._wanted)
-        if chosen is None:
+        chosen, mismatch = None, None
+        try:
+            chosen = select([describe(info) for info in infos], self._wanted)
+        except StreamMismatchError as error:
+            mismatch = error
+        if chosen is None and mismatch is None:
+            self._found_at = math.inf
             return None
+        now = time.monotonic()
+        self._found_at = min(self._found_at, now)
+        if now - self._found_at < SETTLE_S and not self._is_back(chosen):
+            return None
+        if mismatch is not None:
+            raise mismatch
         same = [info for info in infos if describe(info) == chosen]
         return max(same, key=lambda info: info.created_at())
+
+    def _is_back(self, stream: VisibleStream | None) -> bool:
+        last = self._last
+        if stream is None or last is None or not last.source_id:
+            return False
+        return (last.source_id, last.hostname) == (stream.source_id, stream.hostname)
 
     def report(self) -> str:
         """What was looked for and what is visible instead, for people."""

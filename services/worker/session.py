@@ -17,7 +17,7 @@ from services.ingest.binner import Binner
 from services.ingest.description import read_description
 from services.ingest.expectation import check_stream
 from services.ingest.inlet import SampleInlet, StreamLostError
-from services.ingest.lsl import describe
+from services.ingest.lsl import VisibleStream, describe
 from services.ingest.search import StreamSearch
 from services.worker.decode import BinDecoder, local_clock
 from services.worker.flight import FlightWriter, WorkerState
@@ -54,6 +54,7 @@ class Session:
         self._decoder = BinDecoder(session.name, pipeline, publisher, flight, settings.revision)
         self._binner = Binner(self._decoder.row, session.gap_policy, session.max_gap_s, self._decoder)
         self._last_sent = -math.inf
+        self._stream: VisibleStream | None = None
         self.stop = False
 
     def run(self) -> None:
@@ -78,7 +79,7 @@ class Session:
                 self._decoder.event("lost", stream=info.name(), reason=str(error))
 
     def _search(self, timeout_s: float | None, lost_uid: str | None) -> pylsl.StreamInfo | None:
-        search = StreamSearch(self._settings.session.stream)
+        search = StreamSearch(self._settings.session.stream, self._stream)
         started, told = time.monotonic(), -math.inf
         while not self.stop:
             waited = time.monotonic() - started
@@ -97,7 +98,7 @@ class Session:
         return None
 
     def _decode_stream(self, info: pylsl.StreamInfo) -> None:
-        stream = describe(info)
+        self._stream = stream = describe(info)
         inlet = SampleInlet(info)
         try:
             description = read_description(inlet.full_info)

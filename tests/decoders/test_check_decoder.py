@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,13 +35,14 @@ REGISTERED = [(name, preset) for name in decoder_names() for preset in decoder_c
 @pytest.mark.parametrize("n_channels", [2, 7, 96])
 def test_registered_decoders_keep_the_contract(name: str, preset: str, n_channels: int) -> None:
     cls = decoder_class(name)
-    check_decoder(lambda: cls(n_channels, 2, **cls.presets[preset].hyper_parameters), n_bins=150)
+    settings = cls.adapt(cls.presets[preset].hyper_parameters, 0.004, are_counts=True)
+    check_decoder(lambda: cls(n_channels, 2, **settings), n_bins=150)
 
 
 @pytest.mark.parametrize(("name", "preset"), REGISTERED)
 def test_registered_decoders_keep_the_contract_behind_an_input_filter(name: str, preset: str) -> None:
     cls = decoder_class(name)
-    settings = {**cls.presets[preset].hyper_parameters, **cls.filtered_input}
+    settings = cls.adapt(cls.presets[preset].hyper_parameters, 0.05, are_counts=False)
     check_decoder(lambda: cls(6, 3, **settings), n_bins=100)
 
 
@@ -292,15 +294,27 @@ class HasARecipeThatIsNone(LoweredSmoothDecoder):
     presets: ClassVar = {"best": Preset({}, {"epochs": 3})}  # type: ignore[arg-type]
 
 
-class HasABadReplacementForFilteredInput(LoweredSmoothDecoder):
-    filtered_input: ClassVar = {"graded": 1}
+class AdaptsBadlyToFilteredInput(LoweredSmoothDecoder):
+    @classmethod
+    def adapt(cls, hyper_parameters: Mapping[str, Any], bin_s: float, are_counts: bool) -> dict[str, Any]:
+        return dict(hyper_parameters) if are_counts else {"graded": 1}
+
+
+class AdaptsItsPresetForGood(LoweredSmoothDecoder):
+    presets: ClassVar = {"best": Preset({"decay": 0.75}, Recipe())}
+
+    @classmethod
+    def adapt(cls, hyper_parameters: Mapping[str, Any], bin_s: float, are_counts: bool) -> dict[str, Any]:
+        hyper_parameters["decay"] = 1 - bin_s  # type: ignore[index]
+        return dict(hyper_parameters)
 
 
 class TakesTheNameOfATrainingSetting(LoweredSmoothDecoder):
-    presets: ClassVar = {"best": Preset({"window": 0.5}, Recipe())}
+    presets: ClassVar = {"best": Preset({"lanes": 0.5}, Recipe())}
 
-    def __init__(self, n_channels: int, n_outputs: int, window: float = 0.75) -> None:
-        super().__init__(n_channels, n_outputs, window)
+    def __init__(self, n_channels: int, n_outputs: int, lanes: float = 0.75) -> None:
+        super().__init__(n_channels, n_outputs, lanes)
+        self.hyper_parameters = {"lanes": lanes}
 
 
 class HasNoSummary(LoweredSmoothDecoder):
@@ -357,7 +371,8 @@ BROKEN = {
     HasNoBestPreset: "presets must have 'best'",
     HasAPresetThatCannotBeBuilt: "preset 'best' cannot be built",
     HasARecipeThatIsNone: "must have a Recipe",
-    HasABadReplacementForFilteredInput: "preset with filtered_input 'best' cannot be built",
+    AdaptsBadlyToFilteredInput: "preset 'best' cannot be built for 0.004 s bins of filtered channels",
+    AdaptsItsPresetForGood: "adapt changes preset 'best' itself",
     TakesTheNameOfATrainingSetting: "have the names of training settings",
     HasNoSummary: "summary must be one line",
     GivesNan: "not finite",

@@ -73,10 +73,10 @@ def test_snn_streaming_starts_with_the_papers_values() -> None:
 
 def test_output_factors_are_drawn_from_a_standard_normal() -> None:
     drawn = torch.cat(
-        [paper("snn_streaming", 1, seed).stack.layers["scale"].scale.detach() for seed in range(400)]  # type: ignore[union-attr]
+        [paper("snn_streaming", 1, seed).stack.layers["scale"].scale.detach() for seed in range(60)]  # type: ignore[union-attr]
     )
-    assert float(drawn.mean()) == pytest.approx(0, abs=0.15)
-    assert float(drawn.std()) == pytest.approx(1, abs=0.1)
+    assert float(drawn.mean()) == pytest.approx(0, abs=0.3)
+    assert float(drawn.std()) == pytest.approx(1, abs=0.25)
 
 
 @pytest.mark.parametrize("name", ["dense1", "dense2", "dense3"])

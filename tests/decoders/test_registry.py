@@ -78,6 +78,7 @@ def test_a_broken_package_gets_a_clear_error() -> None:
         ("snn_streaming", {"graded_limit": 4.0, "graded_step": 0.1}, "power of two"),
         ("snn_streaming", {"graded_limit": 4.1, "graded_step": 0.5}, "multiple of its step"),
         ("snn_streaming", {"hidden1": "x"}, "int|str"),
+        ("snn_streaming", {"betas": [0.9]}, "index"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(name: str, settings: dict, message: str) -> None:

@@ -346,7 +346,7 @@ def test_gaps_against_a_reference(policy: GapPolicy, samples_per_bin: int, steps
     slots = np.cumsum([0, *steps]).tolist()
     rig = Rig(policy, samples_per_bin)
     for slot in slots:
-        rig.push(slot + jitter.uniform(-0.2, 0.2), slot + 1)
+        rig.push(slot + jitter.uniform(-0.12, 0.12), slot + 1)
     values, missing = reference(slots, samples_per_bin, policy)
     assert rig.sink.values == values
     assert [bool(flags & (Flag.HELD | Flag.ZEROED)) for flags in rig.sink.flags] == missing

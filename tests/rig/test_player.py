@@ -20,8 +20,10 @@ N_BINS, BIN_S = 40, 0.05
 class Ramp:
     """Bins whose values are their numbers."""
 
-    name, bin_s, labels = "ramp", BIN_S, ("a",)
-    outputs = (Output("x", "m"),)
+    name = "ramp"
+    bin_s = BIN_S
+    labels: tuple[str, ...] = ("a",)
+    outputs: tuple[Output, ...] = (Output("x", "m"),)
 
     def blocks(self) -> Iterator[Block]:
         for start in range(0, N_BINS, 16):

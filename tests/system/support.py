@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -16,7 +17,8 @@ import numpy.typing as npt
 import psutil
 
 from bmi_decoder.cli import main
-from bmi_decoder.client import ALL_TOPICS, ControlClient, SessionStatus, Subscriber
+from bmi_decoder.client import ALL_TOPICS, ControlClient, Subscriber
+from bmi_decoder.rest_models import SessionStatus
 from bmi_decoder.wire import Estimate, Flag, Health, Heartbeat
 
 ROOT = Path(__file__).parents[2]
@@ -72,21 +74,14 @@ class Program:
 
     def end(self) -> None:
         """Make sure that it and everything that it has started is gone."""
-        try:
-            family = [self.process, *psutil.Process(self.process.pid).children(recursive=True)]
-        except psutil.NoSuchProcess:
-            family = [self.process]
-        for member in family:
-            with_suppressed_absence(member.kill)
+        children: list[psutil.Process] = []
+        with contextlib.suppress(psutil.NoSuchProcess):
+            children = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.kill()
         self.process.wait()
-
-
-def with_suppressed_absence(act: Callable[[], Any]) -> None:
-    """Do something to a process that may be gone."""
-    try:
-        act()
-    except psutil.NoSuchProcess:
-        return
+        for child in children:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
 
 
 def eventually(get: Callable[[], T], condition: Callable[[T], bool], timeout_s: float = DEADLINE_S) -> T:

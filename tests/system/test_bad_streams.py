@@ -10,9 +10,10 @@ from typing import Any
 import pylsl
 import pytest
 
-from bmi_decoder.client import SessionStatus
+from bmi_decoder.rest_models import SessionStatus
 from tests.control.support import N_CHANNELS
 from tests.system.conftest import Control, StartSession
+from tests.system.support import eventually
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,10 @@ class Outlet:
 def failure(control: Control, start_session: StartSession, bundle: Path, **settings: Any) -> SessionStatus:
     """The status of a session that must fail."""
     live = start_session(bundle, **settings)
-    status = live.wait_state("failed")
-    assert (status.exit_code, status.pid, status.restarts) == (1, None, 0)
+    live.wait_state("failed")
+    # It says so a moment before its process ends.
+    status = eventually(lambda: live.status, lambda status: status.pid is None)
+    assert (status.state, status.exit_code, status.restarts) == ("failed", 1, 0)
     assert control.workers() == []
     assert "\n" not in status.message
     assert live.received.estimates == []
@@ -83,9 +86,7 @@ def test_two_streams_of_one_name(
     del opened
 
 
-def test_no_such_stream(
-    control: Control, start_session: StartSession, linear_bundle: Path, stream_name: str
-) -> None:
+def test_no_such_stream(control: Control, start_session: StartSession, linear_bundle: Path, stream_name: str) -> None:
     other = Outlet().open(f"{stream_name}-other")
     status = failure(control, start_session, linear_bundle, stream={"search_timeout_s": 2.0})
     assert f"searched for 2 s: no stream named {stream_name!r} of type 'spikes'" in status.message
@@ -94,9 +95,7 @@ def test_no_such_stream(
     del other
 
 
-def test_a_taken_endpoint(
-    control: Control, start_session: StartSession, linear_bundle: Path, stream_name: str
-) -> None:
+def test_a_taken_endpoint(control: Control, start_session: StartSession, linear_bundle: Path, stream_name: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         endpoint = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
         status = failure(control, start_session, linear_bundle, endpoint=endpoint)

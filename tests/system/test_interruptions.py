@@ -164,9 +164,7 @@ def test_doubled_and_late_samples(start_session: StartSession, linear_bundle: Pa
 
 
 @pytest.mark.parametrize("jump", [50_000_000, -50_000_000])
-def test_a_clock_that_jumps(
-    jump: int, start_session: StartSession, linear_bundle: Path, stream_name: str
-) -> None:
+def test_a_clock_that_jumps(jump: int, start_session: StartSession, linear_bundle: Path, stream_name: str) -> None:
     """By 200,000 s, as in recordings of rigs whose computer was restarted."""
     outlet = TestOutlet(stream_name)
     live = start_session(linear_bundle)

@@ -64,7 +64,11 @@ def settings(linear_bundle: Path, tmp_path: Path, stream_name: str) -> Callable[
 
     def write(**changes: Any) -> Path:
         session = SessionSettings(name="m1", stream=StreamSettings(name=stream_name), decoder="x")
-        values = {"session": session, "bundle": str(linear_bundle), "flight": str(tmp_path / "flight")}
+        values: dict[str, Any] = {
+            "session": session,
+            "bundle": str(linear_bundle),
+            "flight": str(tmp_path / "flight"),
+        }
         path = tmp_path / "settings.json"
         path.write_text(WorkerSettings(**values | changes).model_dump_json())
         return path
@@ -126,7 +130,7 @@ def test_a_subscriber_that_never_reads_does_not_hold_up_its_end(
     worker = start_worker()
     looped()
     reader = worker.decoding()
-    asleep = zmq.Context.instance().socket(zmq.SUB)
+    asleep: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
     asleep.setsockopt(zmq.RCVHWM, 1)
     asleep.setsockopt(zmq.LINGER, 0)
     asleep.subscribe(b"")
@@ -178,9 +182,11 @@ def test_killed_it_leaves_a_readable_flight_recorder(
     np.testing.assert_array_equal(records["sequence"], np.arange(len(records)))
     latency = reader.latency_us()
     assert latency is not None and 0 < latency["p50"] <= latency["p99"] <= latency["p999"]
-    by_sequence = {int(record["sequence"]): record for record in records}
-    for estimate in received.estimates:
-        np.testing.assert_array_equal(by_sequence[estimate.sequence]["outputs"], estimate.outputs.ravel())
+    # The last estimate may have been sent and not yet recorded.
+    recorded = [estimate for estimate in received.estimates if estimate.sequence < len(records)]
+    assert len(recorded) >= len(received.estimates) - 1
+    for estimate in recorded:
+        np.testing.assert_array_equal(records[estimate.sequence]["outputs"], estimate.outputs.ravel())
 
 
 def test_it_never_loads_torch(start_worker: StartWorker, looped: Callable[[], Program]) -> None:
@@ -189,7 +195,7 @@ def test_it_never_loads_torch(start_worker: StartWorker, looped: Callable[[], Pr
     worker.decoding()
     mapped = {entry.path for entry in psutil.Process(worker.program.process.pid).memory_maps()}
     assert any("liblsl" in path or "pylsl" in path for path in mapped), "else this test would see nothing"
-    assert [path for path in mapped if "torch" in path] == []
+    assert [path for path in mapped if "libtorch" in path or "/torch/" in path] == []
 
 
 def test_settings_that_are_not_there(spawn: Spawn, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from bmi_decoder.decoders.lstm import LstmDecoder
 from bmi_decoder.decoders.snn_streaming import SnnStreamingDecoder
 from bmi_decoder.errors import BmiError
 from bmi_decoder.evaluation.r2 import mean_r2
-from bmi_decoder.training.fit import FitReport, Stretch, fit
+from bmi_decoder.training.fit import FitReport, Progress, Stretch, fit
 from bmi_decoder.training.recipe import Recipe
 from tests.decoders.plugin import SmoothDecoder
 
@@ -46,7 +46,17 @@ def fitted(make: Callable[[], Decoder], seed: int = 0, **recipe: object) -> tupl
     torch.manual_seed(11)
     decoder = make()
     settings = {"epochs": 30, "learning_rate": 1e-2, **recipe}
-    return decoder, fit(decoder, *task(), Recipe(**settings), seed, are_counts=False)  # type: ignore[arg-type]
+    return decoder, run_fit(decoder, Recipe(**settings), seed)  # type: ignore[arg-type]
+
+
+def run_fit(
+    decoder: Decoder,
+    recipe: Recipe,
+    seed: int = 0,
+    data: tuple[Stretch, Stretch] | None = None,
+    progress: Progress | None = None,
+) -> FitReport:
+    return fit(decoder, *(data or task()), recipe, bin_s=0.05, seed=seed, are_counts=False, progress=progress)
 
 
 @pytest.mark.parametrize("make", [lstm, spiking])
@@ -82,7 +92,7 @@ def test_the_best_epoch_is_kept() -> None:
     torch.manual_seed(0)
     decoder = lstm()
     recipe = Recipe(epochs=12, learning_rate=1.5, warm_up=0.9, averaging=0)
-    report = fit(decoder, *task(), recipe, 0, False, lambda epoch, total, score: scores.append(score))
+    report = run_fit(decoder, recipe, progress=lambda epoch, total, score: scores.append(score))
     assert report.best_epoch == int(np.nanargmax(scores)) + 1 < 12
     assert report.validation_r2 == max(scores)
     _, validation = task()
@@ -92,7 +102,7 @@ def test_the_best_epoch_is_kept() -> None:
 
 def test_progress_is_told_after_each_epoch() -> None:
     told: list[tuple[int, int, float]] = []
-    report = fit(lstm(), *task(), Recipe(epochs=3), 0, False, lambda *news: told.append(news))
+    report = run_fit(lstm(), Recipe(epochs=3), progress=lambda *news: told.append(news))
     assert [(epoch, total) for epoch, total, _ in told] == [(1, 3), (2, 3), (3, 3)]
     assert max(score for *_, score in told) == report.validation_r2
     assert report.seconds > 0
@@ -101,7 +111,7 @@ def test_progress_is_told_after_each_epoch() -> None:
 def test_patience_ends_training_early() -> None:
     told: list[float] = []
     recipe = Recipe(epochs=40, patience=2, learning_rate=3.0, averaging=0, warm_up=0)
-    report = fit(lstm(), *task(), recipe, 0, False, lambda epoch, total, score: told.append(score))
+    report = run_fit(lstm(), recipe, progress=lambda epoch, total, score: told.append(score))
     assert report.epochs == len(told) == report.best_epoch + 2 < 40
 
 
@@ -115,13 +125,11 @@ def test_nan_in_the_targets_gets_a_clear_error() -> None:
     train, validation = task()
     train.y[700, 1] = math.nan
     with pytest.raises(BmiError, match="training loss is nan in epoch 1"):
-        fit(lstm(), train, validation, Recipe(epochs=1), 0, False)
+        run_fit(lstm(), Recipe(epochs=1), data=(train, validation))
 
 
 def test_a_decoder_of_a_users_own_can_be_trained() -> None:
-    decoder, report = fitted(lambda: SmoothDecoder(N_CHANNELS, 2, decay=0.25))
-    assert report.validation_r2 > 0.9
-    assert decoder.start.grad is not None, "also its learned first state"
+    assert fitted(lambda: SmoothDecoder(N_CHANNELS, 2, decay=0.25))[1].validation_r2 > 0.9
 
 
 def test_targets_that_do_not_move_do_no_harm() -> None:
@@ -129,7 +137,7 @@ def test_targets_that_do_not_move_do_no_harm() -> None:
     for stretch in (train, validation):
         stretch.y[:, 1] = 5.0
     decoder = spiking()
-    report = fit(decoder, train, validation, Recipe(epochs=20, learning_rate=1e-2), 0, False)
+    report = run_fit(decoder, Recipe(epochs=20, learning_rate=1e-2), data=(train, validation))
     decoder.finalise()
     assert report.validation_r2 > 0.85, "judged on the column that moves"
     with torch.no_grad():
@@ -141,14 +149,20 @@ def test_targets_that_do_not_move_do_no_harm() -> None:
 def test_weight_decay_spares_biases_decays_and_thresholds() -> None:
     """With nothing to learn from, only decay moves the weights."""
     train, validation = task()
-    decoder = spiking()
-    before = {name: value.detach().clone() for name, value in decoder.named_parameters()}
     silent = Stretch(torch.zeros_like(train.x), torch.zeros_like(train.y))
-    fit(decoder, silent, validation, Recipe(epochs=4, weight_decay=10.0, averaging=0, learning_rate=1e-3), 0, False)
-    weight = "stack.layers.dense1.linear.weight"
-    after = dict(decoder.named_parameters())
-    assert float(after[weight].detach().norm()) < 0.9 * float(before[weight].norm())
-    assert float((after["stack.layers.lif1.beta"].detach() - before["stack.layers.lif1.beta"]).abs().max()) < 0.05
+
+    def shrunk(weight_decay: float) -> dict[str, float]:
+        decoder = spiking()
+        before = {name: float(value.detach().norm()) for name, value in decoder.named_parameters()}
+        recipe = Recipe(epochs=4, weight_decay=weight_decay, averaging=0, learning_rate=1e-3)
+        run_fit(decoder, recipe, data=(silent, validation))
+        return {name: float(value.detach().norm()) / before[name] for name, value in decoder.named_parameters()}
+
+    without, strong = shrunk(0.0), shrunk(10.0)
+    weight, beta = "stack.layers.dense1.linear.weight", "stack.layers.lif1.beta"
+    assert without[weight] == pytest.approx(1, abs=0.01)
+    assert strong[weight] < 0.95
+    assert strong[beta] == pytest.approx(1, abs=0.02)
 
 
 @pytest.mark.parametrize(
@@ -162,3 +176,8 @@ def test_weight_decay_spares_biases_decays_and_thresholds() -> None:
 )
 def test_length_of_training_is_in_updates_or_in_epochs(settings: dict, updates_per_pass: int, passes: int) -> None:
     assert Recipe(**settings).passes(updates_per_pass) == passes
+
+
+@pytest.mark.parametrize(("bin_s", "bins"), [(0.05, 50), (0.02, 125), (0.004, 250), (0.001, 250), (10.0, 1)])
+def test_windows_are_in_seconds_up_to_a_limit_in_bins(bin_s: float, bins: int) -> None:
+    assert Recipe(window_s=2.5).window(bin_s) == bins

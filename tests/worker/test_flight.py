@@ -63,7 +63,7 @@ def test_round_trip(writer: FlightWriter, path: Path) -> None:
     )
     (found,) = reader.records()
     assert found.tolist()[:9] == (7, -2, 1.5, 2.5, 3.5, 4.5, 5.5, 9, 3)
-    np.testing.assert_array_equal(found["outputs"], np.float32([1.0, -2.0, math.inf, 0.25]))
+    np.testing.assert_array_equal(found["outputs"], np.array([1.0, -2.0, math.inf, 0.25], np.float32))
 
 
 def test_before_the_first_bin(writer: FlightWriter, path: Path) -> None:

@@ -32,7 +32,9 @@ def test_port_zero_is_a_free_port(publisher: Publisher) -> None:
 
 
 def test_a_taken_port(publisher: Publisher) -> None:
-    with pytest.raises(BmiError, match=f"cannot publish on {publisher.endpoint}: it is taken .* port 0 picks a free one"):
+    with pytest.raises(
+        BmiError, match=f"cannot publish on {publisher.endpoint}: it is taken .* port 0 picks a free one"
+    ):
         Publisher(publisher.endpoint)
 
 
@@ -47,7 +49,9 @@ def test_a_port_taken_by_something_else() -> None:
 
 
 def test_an_address_of_another_machine() -> None:
-    with pytest.raises(BmiError, match=r"cannot publish on tcp://192\.0\.2\.1:5555: .* Give the session another endpoint"):
+    with pytest.raises(
+        BmiError, match=r"cannot publish on tcp://192\.0\.2\.1:5555: .* Give the session another endpoint"
+    ):
         Publisher("tcp://192.0.2.1:5555")
 
 
@@ -65,7 +69,7 @@ def test_a_subscriber_that_never_reads(publisher: Publisher) -> None:
     packer = EstimatePacker((Variant.raw, Variant.low_latency, Variant.high_accuracy), 2)
     size = len(packer.buffer)
     n = 10 * SEND_QUEUE
-    asleep = zmq.Context.instance().socket(zmq.SUB)
+    asleep: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
     asleep.setsockopt(zmq.RCVHWM, 1)
     asleep.setsockopt(zmq.RCVBUF, 4096)
     asleep.setsockopt(zmq.LINGER, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from bmi_decoder.errors import BmiError
 from bmi_decoder.pipeline import Pipeline
 from bmi_decoder.wire import Health, Heartbeat, parse
 from services.ingest.inlet import StreamLostError
+from services.ingest.lsl import VisibleStream
 from services.worker import session as module
 from services.worker.flight import FlightReader, FlightWriter
 from services.worker.publisher import Publisher
@@ -43,7 +45,7 @@ class Network:
         self.tried: list[tuple[str, float]] = []
         self.sent: list[bytes] = []
 
-    def __call__(self, wanted: StreamSettings) -> Network:
+    def __call__(self, wanted: StreamSettings, last: VisibleStream | None) -> Network:
         return self
 
     def poll(self, ignore_uid: str | None = None) -> Info | None:
@@ -87,7 +89,7 @@ class Bench:
             self.session.stop = len(self.network.tried) == times
             raise StreamLostError("gone")
 
-        self.session._decode_stream = decode_stream  # type: ignore[method-assign,assignment]
+        self.session._decode_stream = decode_stream  # type: ignore[method-assign]
         self.session.run()
 
 
@@ -127,7 +129,7 @@ def test_while_it_searches_it_sends_heartbeats(tmp_path: Path, monkeypatch: pyte
     assert {beat.next_sequence for beat in beats} == {0}
     times = [beat.t_publish for beat in beats]
     assert times[0] == 0
-    assert all(later - earlier < 0.6 for earlier, later in zip(times, times[1:], strict=False))
+    assert all(later - earlier < 0.6 for earlier, later in pairwise(times))
 
 
 def test_a_stream_that_was_there_once_is_waited_for_without_limit(

@@ -1,0 +1,131 @@
+"""How a search settles, on a network that the test decides on; tests/system has the real one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pylsl
+import pytest
+
+from bmi_decoder.config import StreamSettings
+from bmi_decoder.errors import StreamMismatchError
+from services.ingest import search as module
+from services.ingest.lsl import VisibleStream
+from services.ingest.search import SETTLE_S, StreamSearch
+
+M1 = VisibleStream("M1", "spikes", 96, 250.0, "rig-1", "host", "float32")
+OTHER = VisibleStream("M1", "spikes", 96, 250.0, "rig-2", "host", "float32")
+
+
+class Info:
+    """A resolved stream."""
+
+    def __init__(self, stream: VisibleStream, created_at: float = 0.0) -> None:
+        self.stream, self._created_at = stream, created_at
+
+    def uid(self) -> str:
+        return f"{self.stream.source_id}-{self._created_at}"
+
+    def created_at(self) -> float:
+        return self._created_at
+
+
+class Network:
+    """What a resolver lists, and what the time is."""
+
+    def __init__(self) -> None:
+        self.infos: list[Info] = []
+        self.now = 100.0
+
+    def results(self) -> list[Info]:
+        return self.infos
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> Network:
+    network = Network()
+    monkeypatch.setattr(pylsl, "ContinuousResolver", lambda: network)
+    monkeypatch.setattr(module, "time", network)
+    monkeypatch.setattr(module, "describe", lambda info: info.stream)
+    return network
+
+
+def poll(search: StreamSearch, ignore_uid: str | None = None) -> Any:
+    return search.poll(ignore_uid)
+
+
+def test_a_stream_is_taken_once_it_has_stayed_the_only_one(network: Network) -> None:
+    search = StreamSearch(StreamSettings(name="M1"))
+    assert poll(search) is None
+    network.infos = [Info(M1)]
+    network.now += 60
+    assert poll(search) is None
+    network.now += SETTLE_S
+    assert poll(search) is network.infos[0]
+
+
+def test_a_second_one_that_answers_later_is_an_error(network: Network) -> None:
+    search = StreamSearch(StreamSettings(name="M1"))
+    network.infos = [Info(M1)]
+    assert poll(search) is None
+    network.infos = [Info(M1), Info(OTHER)]
+    network.now += SETTLE_S
+    with pytest.raises(StreamMismatchError, match="2 streams are named 'M1'"):
+        poll(search)
+
+
+def test_one_of_another_type_that_answers_first_is_no_error(network: Network) -> None:
+    """One device may offer several types under one name."""
+    search = StreamSearch(StreamSettings(name="M1"))
+    network.infos = [Info(replace(OTHER, type="EEG"))]
+    assert poll(search) is None
+    network.infos = [*network.infos, Info(M1)]
+    network.now += SETTLE_S
+    assert poll(search) is network.infos[1]
+
+
+def test_only_another_type_is_an_error(network: Network) -> None:
+    search = StreamSearch(StreamSettings(name="M1"))
+    network.infos = [Info(replace(OTHER, type="EEG"))]
+    assert poll(search) is None
+    network.now += SETTLE_S
+    with pytest.raises(StreamMismatchError, match="has type 'EEG'"):
+        poll(search)
+
+
+def test_one_that_vanishes_meanwhile_settles_anew(network: Network) -> None:
+    search = StreamSearch(StreamSettings(name="M1"))
+    network.infos = [Info(M1)]
+    assert poll(search) is None
+    network.infos = []
+    network.now += SETTLE_S
+    assert poll(search) is None
+    network.infos = [Info(M1)]
+    assert poll(search) is None
+
+
+def test_a_source_that_comes_back_is_taken_at_once(network: Network) -> None:
+    network.infos = [Info(M1, created_at=1.0), Info(M1, created_at=2.0)]
+    search = StreamSearch(StreamSettings(name="M1"), last=M1)
+    assert poll(search) is network.infos[1], "the newest of its outlets"
+    assert poll(search, ignore_uid=network.infos[1].uid()) is network.infos[0]
+
+
+@pytest.mark.parametrize("last", [OTHER, VisibleStream("M1", "spikes", 96, 250.0, "", "host", "float32")])
+def test_another_source_than_before_settles(network: Network, last: VisibleStream) -> None:
+    network.infos = [Info(M1 if last is OTHER else last)]
+    assert poll(StreamSearch(StreamSettings(name="M1"), last)) is None
+
+
+def test_report(network: Network) -> None:
+    search = StreamSearch(StreamSettings(name="M2"))
+    assert search.report() == (
+        "no stream named 'M2' of type 'spikes'; no LSL stream is visible at all. Start the rig, or correct the "
+        "session's stream"
+    )
+    network.infos = [Info(M1), Info(M1)]
+    assert "visible now: 'M1' (type 'spikes', 96 channels, 250 Hz). Start" in search.report()
