@@ -52,9 +52,12 @@ def check_output(path: str | Path | None, makes_folders: bool = False) -> None:
 
 def positive_seconds(text: str) -> float:
     """A time as an argument's type."""
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
     if not 0 < seconds < math.inf:
-        raise ValueError(f"must be above 0 and finite, got {text}")
+        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, got {text!r}")
     return seconds
 
 
