@@ -23,10 +23,7 @@ class Demo:
     def __init__(self, spawn: Spawn, folder: Path, *options: str) -> None:
         self.folder = folder / "temporary"
         self.folder.mkdir()
-        self.result = folder / "result.json"
-        self.program: Program = spawn(
-            *("demo", "--headless", "--json", str(self.result)), *options, TMPDIR=str(self.folder)
-        )
+        self.program: Program = spawn("demo", "--headless", *options, TMPDIR=str(self.folder))
 
     def wait_file(self, pattern: str) -> Path:
         """Wait until there is a file below the demo's directory."""
@@ -62,37 +59,32 @@ class Demo:
         if flight is not None:
             assert not flight.parent.exists()
 
-    def summary(self) -> dict[str, Any]:
-        value: dict[str, Any] = json.loads(self.result.read_text())
-        assert set(value) == {
-            *("bins_in", "bins_decoded", "bins_lost", "bins_duplicated"),
-            *("r2", "latency_us", "decoder", "revision"),
-        }
-        assert set(value["r2"]) == {"raw", "low_latency", "high_accuracy"}
-        assert set(value["latency_us"]) == {"p50", "p99", "p999"}
-        assert value["revision"] == 1
-        assert (value["bins_lost"], value["bins_duplicated"]) == (0, 0)
-        assert value["bins_in"] == value["bins_decoded"]
-        return value
+
+def checked(summary: dict[str, Any]) -> dict[str, Any]:
+    """A demo's summary, with every documented key and every bin accounted for."""
+    assert set(summary) == {
+        *("bins_in", "bins_decoded", "bins_lost", "bins_duplicated"),
+        *("r2", "latency_us", "decoder", "revision"),
+    }
+    assert set(summary["r2"]) == {"raw", "low_latency", "high_accuracy"}
+    assert set(summary["latency_us"]) == {"p50", "p99", "p999"}
+    assert summary["revision"] == 1
+    assert (summary["bins_lost"], summary["bins_duplicated"]) == (0, 0)
+    assert summary["bins_in"] == summary["bins_decoded"]
+    return summary
 
 
 def test_five_seconds(spawn: Spawn, tmp_path: Path) -> None:
-    demo = Demo(spawn, tmp_path, "--seconds", "5")
+    """Standard output is one JSON object and nothing else, so that it can be piped."""
+    demo = Demo(spawn, tmp_path, "--seconds", "5", "--json", "-")
     flight = demo.flight()
     assert demo.program.wait() == 0, demo.program.said
     demo.assert_gone(flight)
-    summary = demo.summary()
+    summary = checked(json.loads(demo.program.said))
     assert summary["bins_in"] > 1000
     assert all(0.4 < r2 < 1 for r2 in summary["r2"].values())
     latency = summary["latency_us"]
     assert 0 < latency["p50"] <= latency["p99"] <= latency["p999"]
-
-
-def test_to_standard_output(spawn: Spawn, tmp_path: Path) -> None:
-    """One JSON object and nothing else, so that it can be piped."""
-    program = spawn("demo", "--headless", "--seconds", "0.5", "--json", "-")
-    assert program.wait() == 0
-    assert json.loads(program.said)["bins_lost"] == 0
 
 
 def starting(demo: Demo) -> None:
@@ -109,16 +101,24 @@ def running(demo: Demo) -> None:
     demo.wait_estimates()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("moment", [starting, connecting, running])
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        (starting, signal.SIGTERM),
+        (connecting, signal.SIGINT),
+        (running, signal.SIGINT),
+        (running, signal.SIGTERM),
+    ],
+)
 def test_a_signal_ends_everything(
-    number: signal.Signals, moment: Callable[[Demo], None], spawn: Spawn, tmp_path: Path
+    moment: Callable[[Demo], None], number: signal.Signals, spawn: Spawn, tmp_path: Path
 ) -> None:
-    demo = Demo(spawn, tmp_path)
+    result = tmp_path / "result.json"
+    demo = Demo(spawn, tmp_path, "--json", str(result))
     moment(demo)
     flight = demo.flight() if moment is running else None
     demo.program.process.send_signal(number)
     demo.program.process.send_signal(number)
     assert demo.program.wait() == 0, demo.program.said
     demo.assert_gone(flight)
-    assert demo.summary()["decoder"]
+    assert checked(json.loads(result.read_text()))["decoder"]
