@@ -19,6 +19,7 @@ from pydantic_core import PydanticUndefined
 
 from bmi_decoder.cli import build_parser
 from bmi_decoder.config import BlockFilterSettings, InputFilterSettings, SessionSettings, StreamSettings
+from bmi_decoder.decoders.decoder import Decoder, Preset
 from bmi_decoder.decoders.registry import build_decoder, decoder_class
 from bmi_decoder.machine.instruction import Kind
 from bmi_decoder.machine.instruction_set import INSTRUCTIONS
@@ -121,8 +122,9 @@ def _limits(info: Any) -> str:
 def presets(name: str) -> str:
     """Hyper-parameters and training settings of a decoder's presets."""
     cls = decoder_class(name)
-    chosen = {preset: build_decoder(name, 96, 2, dict(p.hyper_parameters)) for preset, p in cls.presets.items()}
-    values: dict[str, dict[str, Any]] = {preset: decoder.hyper_parameters for preset, decoder in chosen.items()}
+    values: dict[str, dict[str, Any]] = {
+        preset: {**_built(cls, p, 96).hyper_parameters, **p.hyper_parameters} for preset, p in cls.presets.items()
+    }
     recipes = {preset: p.recipe.model_dump() for preset, p in cls.presets.items()}
     keys = dict.fromkeys(key for hyper in values.values() for key in hyper)
     rows = [(f"`{key}`", *(_json(values[preset][key]) for preset in values)) for key in keys]
@@ -132,13 +134,18 @@ def presets(name: str) -> str:
     return table(("setting", *(f"`{preset}`" for preset in values)), rows)
 
 
+def _built(cls: type[Decoder], preset: Preset, n_channels: int) -> Decoder:
+    """A preset's decoder as for counts in bins of 4 ms."""
+    return build_decoder(cls.name, n_channels, 2, cls.adapt(preset.hyper_parameters, 0.004, True))
+
+
 def costs(name: str) -> str:
     """Size of a decoder's presets at 96 and 192 channels, two outputs."""
     cls = decoder_class(name)
     rows: list[tuple[object, ...]] = []
     for preset, p in cls.presets.items():
         for n_channels in (96, 192):
-            decoder = build_decoder(name, n_channels, 2, dict(p.hyper_parameters))
+            decoder = _built(cls, p, n_channels)
             decoder.calibrate(torch.randint(0, 3, (64, n_channels)).float())
             decoder.finalise(x_step=1.0)
             program = lower(decoder.eval())

@@ -125,3 +125,16 @@ def test_the_fingerprint_does_not_depend_on_memory_layout() -> None:
         source="elsewhere",
     )
     assert same.fingerprint() == recording.fingerprint()
+
+
+def test_numpy_scalars_and_lists_become_plain_values() -> None:
+    recording = _recording()
+    same = replace(
+        recording,
+        bin_s=np.float64(recording.bin_s),
+        t0=np.float64(recording.t0),
+        segments=[list(map(np.int64, span)) for span in recording.spans],
+    )
+    assert type(same.bin_s) is float and type(same.t0) is float
+    assert all(type(edge) is int for span in same.spans for edge in span)
+    assert same.fingerprint() == recording.fingerprint()

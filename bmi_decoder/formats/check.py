@@ -61,9 +61,6 @@ def _check_values(recording: Recording) -> None:
     names = [output.name for output in recording.outputs]
     _require(bool(names) and len(set(names)) == len(names), "outputs must exist and have different names")
     _require(all(output.unit for output in recording.outputs), "every output must have a unit")
-    _require(type(recording.bin_s) is float and type(recording.t0) is float, "bin_s and t0 must be Python floats")
-    edges = [edge for span in recording.spans for edge in span]
-    _require(all(type(edge) is int for edge in edges), "segments must be Python integers")
     # Views of a file or of a larger array would keep it open or in memory, and change with it.
     _require(recording.counts.flags.c_contiguous, "counts must be contiguous, one row per bin")
     _require(recording.kinematics.flags.c_contiguous, "kinematics must be contiguous, one row per bin")

@@ -91,15 +91,17 @@ class _Demo:
             variant.name: bins * self._pipeline.bin_s
             for variant, bins in zip(self._pipeline.variants, self._pipeline.lookahead, strict=True)
         }
-        began = None
+        began, cost = None, 0.0
         with (
             Live(console=self._console, auto_refresh=False, transient=False)
             if not self._options.headless
             else (contextlib.nullcontext()) as live
         ):
             while True:
-                time.sleep(_REFRESH_S)
+                # All figures are of the whole run: after hours they cost more, and must not slow the decoding down.
+                time.sleep(max(_REFRESH_S, 9 * cost))
                 self._interrupts.check()
+                refreshed = time.monotonic()
                 for child in self._children:
                     child.check()
                 board.add_pushes(pushes.new_rows())
@@ -108,6 +110,7 @@ class _Demo:
                 summary.update(board.summary(), decoder=self._decoder, revision=control.session(_SESSION).revision)
                 if live is not None:
                     live.update(live_table(summary, lookahead, url, endpoint), refresh=True)
+                cost = time.monotonic() - refreshed
                 if began is None and board.bins_decoded:
                     began = time.monotonic()
                 if (

@@ -32,6 +32,11 @@ class StreamSearch:
         self._resolver = pylsl.ContinuousResolver()
         self._found_at = math.inf
 
+    @property
+    def settling(self) -> bool:
+        """Whether something of the wanted name has been found, and the search goes on for a moment."""
+        return math.isfinite(self._found_at)
+
     def poll(self, ignore_uid: str | None = None) -> pylsl.StreamInfo | None:
         """The stream, or None while it is not there.
 

@@ -87,7 +87,7 @@ class Session:
             info = search.poll(lost_uid if waited < _FORGET_S else None)
             if info is not None:
                 return info
-            if timeout_s is not None and waited > timeout_s:
+            if timeout_s is not None and waited > timeout_s and not search.settling:
                 raise BmiError(f"searched for {timeout_s:g} s: {search.report()}")
             if waited - told >= 1:
                 told = waited

@@ -62,7 +62,6 @@ def test_an_error_that_does_not_name_the_file_fails(samples: dict[str, Path]) ->
         (lambda r: replace(r, channels=("a", "a", "b")), "labels must differ"),
         (lambda r: replace(r, outputs=(Output("x", "m"), Output("x", "m"))), "different names"),
         (lambda r: replace(r, outputs=(Output("x", ""), Output("y", "m"))), "unit"),
-        (lambda r: replace(r, t0=1), "Python floats"),
         (lambda r: replace(r, kinematics=r.kinematics[:, ::-1]), "contiguous"),
     ],
 )

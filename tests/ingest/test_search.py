@@ -61,9 +61,11 @@ def poll(search: StreamSearch, ignore_uid: str | None = None) -> Any:
 def test_a_stream_is_taken_once_it_has_stayed_the_only_one(network: Network) -> None:
     search = StreamSearch(StreamSettings(name="M1"))
     assert poll(search) is None
+    assert not search.settling
     network.infos = [Info(M1)]
     network.now += 60
     assert poll(search) is None
+    assert search.settling
     network.now += SETTLE_S
     assert poll(search) is network.infos[0]
 
@@ -104,6 +106,7 @@ def test_one_that_vanishes_meanwhile_settles_anew(network: Network) -> None:
     network.infos = []
     network.now += SETTLE_S
     assert poll(search) is None
+    assert not search.settling
     network.infos = [Info(M1)]
     assert poll(search) is None
 

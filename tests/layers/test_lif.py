@@ -61,11 +61,14 @@ def test_trace_is_that_of_snntorch(reset: str, per_neuron: bool, beta: float) ->
     assert torch.equal(got_membranes, torch.stack(membranes, 1))
 
 
-def test_spike_needs_more_than_the_threshold_and_resets_one_bin_later() -> None:
+@pytest.mark.parametrize("training", [False, True])
+def test_spike_needs_more_than_the_threshold_and_resets_one_bin_later(training: bool) -> None:
     layer = Lif(2, beta=1.0, threshold=0.5, reset="subtract")
     above = torch.nextafter(torch.tensor(0.5), torch.tensor(1.0))
     x = torch.stack([torch.tensor([0.5, above]), torch.zeros(2)])[None]
-    spikes, membranes = stepped(layer, x, layer.initial_state(1))
+    with torch.set_grad_enabled(training):
+        spikes, membranes = stepped(layer, x, layer.initial_state(1))
+        assert torch.equal(layer.scan(x, layer.initial_state(1))[0], spikes)
     assert spikes[0].tolist() == [[0, 1], [0, 0]]
     assert membranes[0].tolist() == [[0.5, float(above)], [0.5, float(above) - 0.5]]
 

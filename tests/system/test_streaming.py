@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pylsl
 import pytest
 
 from bmi_decoder.wire import Flag
+from tests.control.support import BIN_S, N_CHANNELS
 from tests.system.conftest import Rig, StartSession, Trained
-from tests.system.support import Live, decode_offline
+from tests.system.support import Live, decode_offline, eventually
 
 SPEED = "100"
 """Of the replays of 50 ms bins: 2,000 bins/s."""
@@ -95,3 +97,19 @@ def test_the_worker_bins_what_comes_in_narrower_bins(
     live = start_session(bundle)
     replay(live, rig, trial, len(offline["t_source"]))
     assert_equal(live, offline)
+
+
+@pytest.mark.parametrize("channel_format", ["int16", "double64"])
+def test_samples_of_other_formats(
+    channel_format: str, start_session: StartSession, linear_bundle: Path, stream_name: str
+) -> None:
+    info = pylsl.StreamInfo(stream_name, "spikes", N_CHANNELS, 1 / BIN_S, channel_format, stream_name)
+    outlet = pylsl.StreamOutlet(info, chunk_size=1)
+    live = start_session(linear_bundle)
+    eventually(outlet.have_consumers, bool)
+    counts = np.random.default_rng(13).integers(0, 100, (100, N_CHANNELS))
+    stamps = pylsl.local_clock() + BIN_S * np.arange(1, 101)
+    for row, stamp in zip(counts.tolist(), stamps.tolist(), strict=True):
+        outlet.push_sample(row, stamp)
+    live.received.until_estimates(100)
+    np.testing.assert_array_equal(live.received.outputs("raw")[:, 0], counts.sum(axis=1))

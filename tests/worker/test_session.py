@@ -44,6 +44,7 @@ class Network:
         self.now = 0.0
         self.tried: list[tuple[str, float]] = []
         self.sent: list[bytes] = []
+        self.settling = False
 
     def __call__(self, wanted: StreamSettings, last: VisibleStream | None) -> Network:
         return self
@@ -119,6 +120,23 @@ def test_the_search_ends_in_time_with_what_was_seen(tmp_path: Path, monkeypatch:
     assert bench.network.now == pytest.approx(5.0, abs=0.2)
     assert bench.flight.status().state == "searching"
     assert bench.flight.status().message.startswith("searching for ")
+
+
+def test_a_stream_that_was_found_at_the_last_moment_is_not_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = Network([])
+    network.settling = True
+    bench = Bench(tmp_path, network, monkeypatch, search_timeout_s=0.5)
+    sleep = network.sleep
+
+    def settle(seconds: float) -> None:
+        sleep(seconds)
+        network.listed = ["new"] if network.now > 1.0 else []
+
+    network.sleep = settle  # type: ignore[method-assign]
+    bench.lose(1)
+    assert network.tried[0][0] == "new"
 
 
 def test_while_it_searches_it_sends_heartbeats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
