@@ -104,6 +104,7 @@ def test_a_bundle_without_a_program(tmp_path: Path) -> None:
 def test_the_file_holds_what_its_description_says(data: bytes) -> None:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         assert archive.namelist() == [MANIFEST, PROGRAM, ONNX, WEIGHTS]
+        assert {info.date_time[0] for info in archive.infolist()} == {1980}, "no clock in it"
         text = json.loads(archive.read(MANIFEST))
         assert text["schema_version"] == 1
         for name, digest in text["members"].items():

@@ -183,6 +183,7 @@ def test_health_events_round_trip(event: dict) -> None:
         (message()[:4] + b"\2\0" + message()[6:], "version 2, this library reads version 1: update the older side"),
         (message()[:48] + b"\7" + message()[49:], "unknown variant"),
         (message()[:7] + b"\xff" + message()[8:], "does not hold 255 variants"),
+        (message()[:6] + b"\1\x09" + message()[8:64] + bytes(9 * 8 + 9 * 4), "does not hold 9 variants of 1 outputs"),
         (pack_heartbeat(0.0, 0, 1)[:40], "cut short"),
         (b"BMIH", "health event is not JSON"),
         (b"BMIH{", "health event is not JSON"),

@@ -42,6 +42,14 @@ def register(subparsers: Any) -> None:
     parser.add_argument("--split", default="0.7,0.1,0.2", metavar="A,B,C", help="training, validation, test")
     parser.add_argument("--bin-ms", type=float, metavar="MS", help="sum the recording into wider bins first")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--threads",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="of torch (default 1: these networks are small, and threads that wait for each other on a busy machine "
+        "can make training a hundred times slower)",
+    )
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -49,7 +57,11 @@ def register(subparsers: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Train, write the bundle, print what it reaches."""
     require_training_extra("train")
+    import torch
+
     from bmi_decoder.training.train import TrainSettings, train
+
+    torch.set_num_threads(options.threads)
 
     settings = TrainSettings(
         decoder=options.decoder,
@@ -90,3 +102,10 @@ def _summary(bundle: Bundle, path: Path) -> str:
         delay = f", {figures['lookahead_s'] * 1e3:.0f} ms lookahead" if figures["lookahead_s"] else ""
         lines.append(f"  {variant:14} test R2 {figures['r2']:.3f}{delay}")
     return "\n".join(lines)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
+    return value

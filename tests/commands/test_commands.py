@@ -103,7 +103,7 @@ class TestEvaluate:
         assert found["start_bin"] == 1200
         assert found["variants"] == read_bundle(files.bundle).manifest.metrics["test"]
 
-    @pytest.mark.parametrize("n_bins", [997, 1001, 1003])
+    @pytest.mark.parametrize("n_bins", [1001, 1002, 1003])
     def test_the_test_part_is_that_of_the_training_to_the_bin(
         self, n_bins: int, files: Files, tmp_path: Path, capsys: Capture
     ) -> None:

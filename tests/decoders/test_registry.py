@@ -87,6 +87,11 @@ def test_settings_that_cannot_be_are_refused(name: str, settings: dict, message:
     assert str(caught.value).startswith(f"decoder {name!r}: ")
 
 
+def test_whole_numbers_are_taken_where_a_setting_is_real() -> None:
+    dropout = build_decoder("lstm", 4, 2, {"dropout": 0}).hyper_parameters["dropout"]
+    assert (dropout, type(dropout)) == (0.0, float)
+
+
 @pytest.mark.parametrize(("n_channels", "n_outputs"), [(0, 2), (4, 0), (-1, 2)])
 def test_a_decoder_needs_channels_and_outputs(n_channels: int, n_outputs: int) -> None:
     with pytest.raises(InputError, match="needs channels and outputs"):

@@ -110,13 +110,13 @@ def test_several_samples_make_a_bin() -> None:
 
 
 def test_jitter_and_drift_lose_nothing() -> None:
-    """Ten minutes at 200 ppm: 30 samples by the end."""
+    """At 200 ppm the sender is six samples ahead by the end."""
     rng = np.random.default_rng(2)
     rig = Rig()
-    slots = np.arange(150_000)
+    slots = np.arange(30_000)
     for slot, jitter in zip(slots * (1 + 200e-6), rng.uniform(-0.3, 0.3, slots.size), strict=True):
         rig.push(slot + jitter)
-    assert (rig.binner.bins_in, rig.binner.bins_lost, rig.binner.bins_duplicated) == (150_000, 0, 0)
+    assert (rig.binner.bins_in, rig.binner.bins_lost, rig.binner.bins_duplicated) == (30_000, 0, 0)
     assert rig.sink.events == []
 
 

@@ -106,7 +106,6 @@ def running(demo: Demo) -> None:
     [
         (starting, signal.SIGTERM),
         (connecting, signal.SIGINT),
-        (running, signal.SIGINT),
         (running, signal.SIGTERM),
     ],
 )

@@ -51,7 +51,8 @@ def test_it_plays_both_streams_and_says_what_they_are(
     assert playing.process.poll() is None
     movement.open_stream(10)
     neural.open_stream(10)
-    samples, stamps = [], []
+    samples: list[list[float]] = []
+    stamps: list[float] = []
     while len(samples) < 400:
         sample, stamp = neural.pull_sample(timeout=20)
         assert sample is not None, playing.said

@@ -70,7 +70,7 @@ def test_whole_recording_faster_than_real_time(
 def test_with_an_input_filter(
     stevenson: Path, trained: Trained, start_session: StartSession, rig: Rig, tmp_path: Path
 ) -> None:
-    bundle = trained(stevenson, "snn_streaming", "--input-filter", "low_latency")
+    bundle = trained(stevenson, "snn_streaming", "--preset", "paper", "--input-filter", "low_latency")
     offline = decode_offline(bundle, stevenson, tmp_path)
     live = start_session(bundle)
     replay(live, rig, stevenson, len(offline["t_source"]), "--speed", SPEED)
