@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bmi_decoder.errors import InputError
 from bmi_decoder.layers.layer import Layer, Stack, State
+from bmi_decoder.layers.synapses import Synapses, own_matrices
 from bmi_decoder.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -92,6 +93,26 @@ class Decoder(nn.Module):
     def lower(self, builder: Builder, x: Slot) -> Slot:
         """Emit the decoder's instructions for the streaming machine."""
         raise NotImplementedError(f"{type(self).__name__} has no form for the streaming machine")
+
+    def synapses(self, x: Tensor, y: Tensor, state: State) -> list[Synapses]:
+        """Connections outside of layers, see `Layer.synapses`; a decoder that is made of layers has none.
+
+        Raises
+        ------
+        NotImplementedError
+            If there are matrices outside of layers.
+        """
+        matrices = own_matrices(self, Layer)
+        if matrices:
+            raise NotImplementedError(
+                f"decoder {self.name!r} holds matrices outside of layers ({', '.join(matrices)}) and declares no "
+                "synapses, so its operations cannot be counted; override Decoder.synapses"
+            )
+        return []
+
+    def activations(self, x: Tensor, y: Tensor, state: State) -> Tensor | None:
+        """Outputs of neurons outside of layers, see `Layer.activations`."""
+        return None
 
     def calibrate(self, x: Tensor) -> None:
         """Look at the training input x (T, C) once before training, for fixed statistics."""

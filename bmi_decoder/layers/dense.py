@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bmi_decoder.layers.layer import Layer, State
+from bmi_decoder.layers.synapses import Product, Synapses
 
 if TYPE_CHECKING:
     from bmi_decoder.machine.builder import Builder, Slot
@@ -43,6 +44,10 @@ class Dense(Layer):
     def lower(self, builder: Builder, x: Slot) -> Slot:
         """One linear instruction."""
         return builder.linear(x, self.linear.weight.detach().numpy(), self.linear.bias.detach().numpy())
+
+    def synapses(self, x: Tensor, y: Tensor, state: State) -> list[Synapses]:
+        """One matrix."""
+        return [Synapses((Product(self.linear.weight, x),))]
 
     @torch.no_grad()
     def finalise(self, x_bound: float, x_step: float) -> tuple[float, float]:

@@ -89,6 +89,10 @@ class Lif(Layer):
         """Spikes are 0 or 1."""
         return 1.0, 1.0
 
+    def activations(self, x: Tensor, y: Tensor, state: State) -> Tensor:
+        """The spikes."""
+        return y
+
 
 class LeakyReadout(Layer):
     """A leaky integrator without spikes: the output is the membrane, ``m = beta m + I``.
@@ -126,6 +130,10 @@ class LeakyReadout(Layer):
         """One instruction."""
         membrane = builder.state("readout.membrane", np.zeros(self.n))
         return builder.leaky_integrator(x, membrane, self.beta.detach().clamp(0, 1).numpy())
+
+    def activations(self, x: Tensor, y: Tensor, state: State) -> Tensor:
+        """The spikes that nobody reads: the published model's readout is a spiking neuron too."""
+        return (y > self.threshold).to(y.dtype)
 
 
 class _Spike(torch.autograd.Function):
