@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bmi_decoder.errors import InputError
 from bmi_decoder.layers.layer import Layer, Stack, State
+from bmi_decoder.layers.normalise import Standardise
 from bmi_decoder.layers.synapses import Synapses, own_matrices
 from bmi_decoder.training.recipe import Recipe
 
@@ -155,3 +156,17 @@ class StackDecoder(Decoder):
     def finalise(self, x_step: float = 0.0, x_bound: float = float("inf")) -> None:
         """Finalise the stack."""
         self.stack.finalise(x_bound, x_step)
+
+    @torch.no_grad()
+    def calibrate_layer(self, name: str, x: Tensor) -> None:
+        """Show a `Standardise` layer its own input, what the layers before it make of x (T, C); others need none."""
+        target = self.stack.layers[name]
+        if not isinstance(target, Standardise):
+            return
+        rows = x[None]
+        for layer in self.stack.layers.values():
+            if layer is target:
+                break
+            assert isinstance(layer, Layer)
+            rows, _ = layer.scan(rows, layer.initial_state(1))
+        target.calibrate(rows[0])
