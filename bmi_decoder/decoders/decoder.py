@@ -45,6 +45,8 @@ class Decoder(nn.Module):
     filtered_input : mapping
         Hyper-parameters that replace the preset's where channels come through an input filter and are no
         longer counts.
+    closed_form : bool
+        Whether training is one call of `fit_closed_form` instead of the loop over a `Recipe`.
     hyper_parameters : dict
         What the constructor was given, to build the decoder again from a bundle.
     """
@@ -53,6 +55,7 @@ class Decoder(nn.Module):
     summary: ClassVar[str]
     presets: ClassVar[Mapping[str, Preset]]
     filtered_input: ClassVar[Mapping[str, Any]] = {}
+    closed_form: ClassVar[bool] = False
 
     def __init__(self, n_channels: int, n_outputs: int, hyper_parameters: Mapping[str, Any]) -> None:
         super().__init__()
@@ -117,6 +120,13 @@ class Decoder(nn.Module):
 
     def calibrate(self, x: Tensor) -> None:
         """Look at the training input x (T, C) once before training, for fixed statistics."""
+
+    def fit_closed_form(self, x: Tensor, y: Tensor, validation_x: Tensor, validation_y: Tensor) -> None:
+        """Find the parameters from x (T, C) and y (T, K) at once, and settings left open on the validation part.
+
+        What was chosen goes into `hyper_parameters`, so that the decoder can be built again.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no fit_closed_form")
 
     def scale_output(self, scale: Tensor, shift: Tensor) -> None:
         """Fold ``y * scale + shift`` into the parameters: training is done on standardised targets."""

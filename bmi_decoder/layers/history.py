@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class History(Layer):
     """The last `width` bins of all channels one behind the other, the oldest first; zeros before the recording.
 
-    State: ``ring`` (B, width - 1, C), the bins before the current one, oldest first.
+    State: ``ring`` (B, width - 1, C), the bins before the current one, oldest first; none where `width` is 1.
     """
 
     def __init__(self, n: int, width: int) -> None:
@@ -27,22 +27,26 @@ class History(Layer):
 
     def initial_state(self, batch: int) -> State:
         """Zeros."""
-        return {"ring": torch.zeros(batch, self.width - 1, self.n)}
+        return {"ring": torch.zeros(batch, self.width - 1, self.n)} if self.width > 1 else {}
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """One bin."""
+        if self.width == 1:
+            return x, state
         window = torch.cat([state["ring"], x[:, None]], 1)
         return window.flatten(1), {"ring": window[:, 1:]}
 
     def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """All bins at once."""
+        if self.width == 1:
+            return x, state
         padded = torch.cat([state["ring"], x], 1)
         bins = padded.unfold(1, self.width, 1)  # (B, T, C, width)
         return bins.transpose(2, 3).flatten(2), {"ring": padded[:, x.shape[1] :]}
 
     def lower(self, builder: Builder, x: Slot) -> Slot:
         """One instruction."""
-        return builder.history(x, self.width)
+        return builder.history(x, self.width) if self.width > 1 else x
 
     def finalise(self, x_bound: float, x_step: float) -> tuple[float, float]:
         """The same numbers."""
@@ -59,8 +63,8 @@ class SubWindows(Layer):
 
     def __init__(self, n: int, width: int, count: int) -> None:
         super().__init__()
-        if not (isinstance(width, int) and isinstance(count, int) and width >= 1 and count >= 1):
-            raise ValueError(f"sub-windows take whole numbers of bins and of windows, got {width} and {count}")
+        if not (isinstance(width, int) and isinstance(count, int) and width >= 1 and count >= 1 and width * count > 1):
+            raise ValueError(f"sub-windows take whole numbers, together of 2 bins at least, got {count} x {width}")
         self.n, self.width, self.count = n, width, count
 
     def initial_state(self, batch: int) -> State:

@@ -57,7 +57,8 @@ def fit(
 
     Lanes of the stream are trained side by side with their state carried from window to window, so training
     sees the states that a live decoder sees. Targets are standardised for training and the scale is folded
-    into the decoder at the end.
+    into the decoder at the end. A decoder with a closed form is fitted by that instead; `recipe`, `seed` and
+    `progress` then have no effect.
 
     Parameters
     ----------
@@ -76,6 +77,11 @@ def fit(
         If the loss stops being finite.
     """
     started = time.perf_counter()
+    if decoder.closed_form:
+        decoder.fit_closed_form(train.x, train.y, validation.x, validation.y)
+        decoder.eval()
+        score = mean_r2(validation.y.numpy(), _predict(decoder, validation.x).numpy())
+        return FitReport(0, 0, score, time.perf_counter() - started)
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)  # dropout layers draw from the global generator
     decoder.calibrate(train.x)
@@ -183,3 +189,5 @@ class _Averaged:
         decay = min(self._decay, (1 + self._steps) / (10 + self._steps))
         for mean, value in zip(self.decoder.parameters(), self._source.parameters(), strict=True):
             mean.lerp_(value, 1 - decay)
+        for mean, value in zip(self.decoder.buffers(), self._source.buffers(), strict=True):
+            mean.copy_(value)

@@ -111,6 +111,10 @@ def _decoder_and_recipe(recording: Recording, settings: TrainSettings) -> tuple[
     preset = cls.presets[settings.preset]
     overrides = dict(settings.overrides or {})
     recipe_overrides = {key: overrides.pop(key) for key in list(overrides) if key in Recipe.model_fields}
+    if cls.closed_form and recipe_overrides:
+        raise InputError(
+            f"decoder {settings.decoder!r} is fitted in closed form: {', '.join(recipe_overrides)} would have no effect"
+        )
     hyper_parameters = {**preset.hyper_parameters, **overrides}
     if settings.input_filter is not None:
         for key, value in cls.filtered_input.items():
