@@ -77,6 +77,8 @@ class Pipeline:
         Per variant, bins between the newest input and the moment that its output describes.
     warm_up : tuple of int
         Per variant, bins after a reset during which a filter still passes its input through.
+    output_taps : list of array
+        Taps of each output filter, oldest first, in the order of the variants behind raw.
 
     Raises
     ------
@@ -94,14 +96,14 @@ class Pipeline:
         self.lookahead = (0, *(filter_lookahead(variant, settings) for variant, settings in filters.items()))
         entry = manifest.input_filter.width - 1 if manifest.input_filter is not None else 0
         self.warm_up = (entry, *(max(entry, settings.width - 1) for _, settings in filters.items()))
-        taps = [filter_taps(variant, settings, self.bin_s) for variant, settings in filters.items()]
+        self.output_taps = [filter_taps(variant, settings, self.bin_s) for variant, settings in filters.items()]
         entry_taps = (
             None
             if manifest.input_filter is None
             else filter_taps(manifest.input_filter.variant, manifest.input_filter, self.bin_s)
         )
         assemble = _onnx if bundle.program is None else _machine
-        self.engine: Engine = assemble(bundle, entry_taps, taps)
+        self.engine: Engine = assemble(bundle, entry_taps, self.output_taps)
 
     @property
     def shape(self) -> tuple[int, int]:

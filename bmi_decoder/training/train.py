@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from pydantic import ValidationError
 
@@ -18,13 +17,13 @@ from bmi_decoder.decoders.decoder import Decoder
 from bmi_decoder.decoders.registry import build_decoder, decoder_class
 from bmi_decoder.errors import InputError
 from bmi_decoder.evaluation.variants import evaluate, valid_bins
-from bmi_decoder.pipeline import Pipeline, filter_taps
+from bmi_decoder.pipeline import Pipeline
 from bmi_decoder.recording import Recording
+from bmi_decoder.training.decoder_input import decoder_input
 from bmi_decoder.training.export import export_onnx, export_weights, lower
 from bmi_decoder.training.fit import FitReport, Progress, Stretch, fit
 from bmi_decoder.training.output_filters import choose_output_filters
 from bmi_decoder.training.recipe import Recipe
-from filters import BlockBidirectional, bessel_sos, variant_position
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def train(recording: Recording, settings: TrainSettings, progress: Progress | No
         raise InputError(f"the seed must be 0 to 2**63 - 1, got {settings.seed}")
     torch.manual_seed(settings.seed)
     decoder, recipe = _decoder_and_recipe(recording, settings)
-    x = _decoder_input(recording, settings.input_filter)
+    x = decoder_input(recording, settings.input_filter)
     first_validation, first_test = settings.split.bounds(recording.n_bins)
     if min(first_validation, first_test - first_validation, recording.n_bins - first_test) < 64:
         raise InputError(
@@ -127,27 +126,6 @@ def _decoder_and_recipe(recording: Recording, settings: TrainSettings) -> tuple[
         first = error.errors()[0]
         raise InputError(f"training setting {first['loc'][0]} is {first['input']!r}: {first['msg']}") from None
     return decoder, recipe
-
-
-def _decoder_input(recording: Recording, settings: InputFilterSettings | None) -> npt.NDArray[np.float32]:
-    """What the decoder sees: counts, or channels behind the input filter, which starts anew in each segment."""
-    counts = recording.counts.astype(np.float32)
-    if settings is None:
-        return counts
-    filter_taps(settings.variant, settings, recording.bin_s)  # one clear error for settings that do not fit
-    channel_filter = BlockBidirectional(
-        bessel_sos(settings.order, settings.cutoff_hz, 1 / recording.bin_s),
-        settings.width,
-        variant_position(settings.variant, settings.width),
-        settings.boundary,
-        recording.n_channels,
-        rate_hz=1 / recording.bin_s,
-    )
-    parts = []
-    for start, stop in recording.spans:
-        channel_filter.reset()
-        parts.append(channel_filter.process(counts[start:stop]))
-    return np.concatenate(parts).astype(np.float32)
 
 
 def _chosen_filters(
