@@ -81,7 +81,10 @@ class Lif(Layer):
 
     def lower(self, builder: Builder, x: Slot) -> Slot:
         """One instruction."""
-        membrane = builder.state("lif.membrane", np.zeros(self.n))
+        return self.lower_onto(builder, x, builder.state("lif.membrane", np.zeros(self.n)))
+
+    def lower_onto(self, builder: Builder, x: Slot, membrane: Slot) -> Slot:
+        """One instruction, with the membranes in a given place."""
         beta, threshold = self.beta.detach().clamp(0, 1).numpy(), self.threshold.detach().numpy()
         return builder.lif(x, membrane, beta, threshold, _RESETS[self.reset])
 
@@ -128,7 +131,10 @@ class LeakyReadout(Layer):
 
     def lower(self, builder: Builder, x: Slot) -> Slot:
         """One instruction."""
-        membrane = builder.state("readout.membrane", np.zeros(self.n))
+        return self.lower_onto(builder, x, builder.state("readout.membrane", np.zeros(self.n)))
+
+    def lower_onto(self, builder: Builder, x: Slot, membrane: Slot) -> Slot:
+        """One instruction, with the membranes in a given place."""
         return builder.leaky_integrator(x, membrane, self.beta.detach().clamp(0, 1).numpy())
 
     def activations(self, x: Tensor, y: Tensor, state: State) -> Tensor:

@@ -37,6 +37,11 @@ class Slot:
     offset: int
     size: int
 
+    def split(self, n: int) -> list[Slot]:
+        """`n` equal parts, one behind the other."""
+        size = self.size // n
+        return [Slot(self.region, self.offset + i * size, size) for i in range(n)]
+
 
 class Builder:
     """Builds one program, instruction by instruction.
