@@ -101,6 +101,11 @@ def train(recording: Recording, settings: TrainSettings, progress: Progress | No
     return _with(bundle, metrics=metrics)
 
 
+def check_settings(recording: Recording, settings: TrainSettings) -> None:
+    """Raise the InputError that `train` would raise for these settings, before anything else is done."""
+    _decoder_and_recipe(recording, settings)
+
+
 def _decoder_and_recipe(recording: Recording, settings: TrainSettings) -> tuple[Decoder, Recipe]:
     cls = decoder_class(settings.decoder)
     if settings.preset not in cls.presets:

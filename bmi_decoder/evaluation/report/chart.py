@@ -14,6 +14,7 @@ from bmi_decoder.evaluation.report.scale import Scale, label
 MOST_POINTS = 1500
 """Points of one line; a longer one is drawn by the extremes of its stretches."""
 
+_PLACES = [(dx, dy) for dy in (-6, 14, -18, 26, -30, 38, -42, 50) for dx in (8, -8)]
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 26, 38
 
 
@@ -32,6 +33,8 @@ class Chart:
     log_x : bool
     equal : bool
         One unit is as long on both axes: the smaller range is widened.
+    rows : sequence of str, optional
+        Names at y = 0, -1, -2 ... instead of numbers.
     """
 
     def __init__(
@@ -45,15 +48,19 @@ class Chart:
         height: int = 240,
         log_x: bool = False,
         equal: bool = False,
+        rows: Sequence[str] | None = None,
     ) -> None:
         self.width, self.height = width, height
-        inner = (width - _LEFT - _RIGHT, height - _TOP - _BOTTOM)
+        self._rows = rows
+        start = _LEFT if rows is None else 16 + 6.5 * max(map(len, rows))
+        inner = (width - start - _RIGHT, height - _TOP - _BOTTOM)
         if equal:
             x, y = _equalised(x, y, inner[0] / inner[1])
-        self.x = Scale(*x, _LEFT, width - _RIGHT, log_x)
+        self.x = Scale(*x, start, width - _RIGHT, log_x)
         self.y = Scale(*y, height - _BOTTOM, _TOP)
         self._title, self._labels = title, (x_label, y_label)
         self._parts: list[str] = []
+        self._names: list[tuple[float, float, str]] = []
 
     def line(self, x: npt.ArrayLike, y: npt.ArrayLike, style: str) -> None:
         """A line; it is broken where a value is not finite."""
@@ -99,11 +106,7 @@ class Chart:
         }
         self._parts.append(shapes[mark])
         if text:
-            right = a < self.width - _RIGHT - 7 * len(text)
-            anchor, offset = ("start", 8) if right else ("end", -8)
-            self._parts.append(
-                f'<text class="name" x="{a + offset:.1f}" y="{b - 6:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
-            )
+            self._names.append((a, b, text))
 
     def vertical(self, x: float, text: str = "") -> None:
         """A dashed vertical line."""
@@ -127,7 +130,8 @@ class Chart:
             f'<svg viewBox="0 0 {self.width} {self.height}" role="img" aria-label="{words}">'
             f'<clipPath id="{clip}"><rect x="{left - 6}" y="{top - 6}" width="{right - left + 12}" '
             f'height="{bottom - top + 12}"/></clipPath>'
-            f'{box}{"".join(self._axes())}<g clip-path="url(#{clip})">{"".join(self._parts)}</g></svg>'
+            f'{box}{"".join(self._axes())}<g clip-path="url(#{clip})">{"".join(self._parts)}</g>'
+            f"{''.join(placed(self._names, self.width - 4))}</svg>"
         )
 
     def _axes(self) -> Iterable[str]:
@@ -136,10 +140,13 @@ class Chart:
             a = self.x(tick)
             yield f'<path class="grid" d="M{a:.1f} {bottom}V{top}"/>'
             yield f'<text class="tick" x="{a:.1f}" y="{bottom + 14}" text-anchor="middle">{label(tick)}</text>'
-        for tick in self.y.ticks(5):
+        marks = [(tick, label(tick)) for tick in self.y.ticks(5)]
+        if self._rows is not None:
+            marks = [(-float(i), escape(name)) for i, name in enumerate(self._rows)]
+        for tick, text in marks:
             b = self.y(tick)
             yield f'<path class="grid" d="M{left} {b:.1f}H{right}"/>'
-            yield f'<text class="tick" x="{left - 6}" y="{b + 3.5:.1f}" text-anchor="end">{label(tick)}</text>'
+            yield f'<text class="tick" x="{left - 6}" y="{b + 3.5:.1f}" text-anchor="end">{text}</text>'
         x_label, y_label = (escape(text) for text in self._labels)
         middle = (top + bottom) / 2
         yield f'<text class="title" x="{left}" y="{top - 9}">{escape(self._title)}</text>'
@@ -148,6 +155,21 @@ class Chart:
             f'<text class="axis" x="11" y="{middle}" text-anchor="middle" transform="rotate(-90 11 {middle})">'
             f"{y_label}</text>"
         )
+
+
+def placed(names: Sequence[tuple[float, float, str]], right: float) -> Iterable[str]:
+    """Names beside their marks (x, y, text), where they do not cover each other, left of `right`."""
+    taken: list[tuple[float, float, float, float]] = []
+    for x, y, text in sorted(names, key=lambda name: name[1]):
+        width = 6.2 * len(text)
+        for dx, dy in _PLACES:
+            left = x + dx if dx > 0 else x + dx - width
+            box = (left, y + dy - 9, left + width, y + dy + 3)
+            free = all(box[2] < t[0] or t[2] < box[0] or box[3] < t[1] or t[3] < box[1] for t in taken)
+            if free and box[0] > _LEFT and box[2] < right:
+                break
+        taken.append(box)
+        yield f'<text class="name" x="{box[0]:.1f}" y="{box[3] - 3:.1f}">{escape(text)}</text>'
 
 
 def legend(entries: Sequence[tuple[str, str]]) -> str:

@@ -128,3 +128,13 @@ def test_one_unit_is_as_long_on_both_axes_of_a_path() -> None:
 
 def test_tables_are_text() -> None:
     assert "<td>a &amp; b</td>" in table(["<x>"], [["a & b"]])
+
+
+def test_names_beside_marks_do_not_cover_each_other() -> None:
+    chart = Chart((0, 1), (0, 1), width=500, height=300)
+    for i in range(6):
+        chart.point(0.5, 0.5 + 0.001 * i, "c0", f"decoder number {i}")
+    svg = chart.svg()
+    checked(svg)
+    heights = re.findall(r'class="name" x="([\d.]+)" y="([\d.]+)"', svg)
+    assert len(set(heights)) == 6
