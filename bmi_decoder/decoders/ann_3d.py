@@ -46,12 +46,12 @@ class Ann3dDecoder(FeedForward):
         ),
         "best": Preset(
             {
-                "hidden1": 128,
+                "hidden1": 256,
                 "hidden2": 64,
                 "sub_windows": 10,
                 "sub_window_bins": 1,
                 "standardise": True,
-                "input_dropout": 0.3,
+                "input_dropout": 0.4,
                 "dropout1": 0.3,
                 "dropout2": 0.3,
             },

@@ -30,14 +30,19 @@ class Dense(Layer):
     def __init__(self, n_in: int, n_out: int, bias: bool = True) -> None:
         super().__init__()
         self.linear = nn.Linear(n_in, n_out, bias)
+        # Without one, ONNX Runtime takes what is added to the product later as its bias, which rounds otherwise.
+        self._no_bias = None if bias else torch.zeros(n_out)
+
+    def _product(self, x: Tensor) -> Tensor:
+        return self.linear(x) if self._no_bias is None else nn.functional.linear(x, self.linear.weight, self._no_bias)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """One bin."""
-        return self.linear(x), state
+        return self._product(x), state
 
     def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """All bins in one product."""
-        return self.linear(x), state
+        return self._product(x), state
 
     def lower(self, builder: Builder, x: Slot) -> Slot:
         """One linear instruction."""
