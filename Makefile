@@ -54,7 +54,7 @@ demo-decoder: $(STAMP) ## train again the decoder that ships with the package
 constraints: ## renew constraints.txt with the newest versions that fit together
 	@set -eu; $(find_python); $(find_torch_index); new=$$(mktemp -d); trap 'rm -rf "$$new"' EXIT; \
 	"$$python" -m venv "$$new/venv"; \
-	"$$new/venv/bin/python" -m pip install $$torch_index -e '.[train,formats,report,dev]' "$$(grep '^torch==' constraints.txt)"; \
+	"$$new/venv/bin/python" -m pip install $$torch_index -e '.[train,formats,dev]' "$$(grep '^torch==' constraints.txt)"; \
 	{ sed -n '/^#/p' constraints.txt; \
 	  "$$new/venv/bin/python" -m pip freeze --all --exclude pip --exclude-editable | sed 's/+[a-z0-9.]*$$//'; } > "$$new/constraints.txt"; \
 	cp "$$new/constraints.txt" constraints.txt
@@ -94,7 +94,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  "$$python" -m venv --clear $(VENV) || { \
 	    echo "$$python cannot create virtual environments. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }; \
 	fi; \
-	$(BIN)/python -m pip install $$torch_index -c constraints.txt -e '.[train,formats,report,dev]'; \
+	$(BIN)/python -m pip install $$torch_index -c constraints.txt -e '.[train,formats,dev]'; \
 	echo 'Compiling the streaming machine, once ...'; \
 	$(BIN)/python -m bmi_decoder.machine.warm; \
 	touch $@

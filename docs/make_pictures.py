@@ -2,7 +2,7 @@
 
 ``demo.png`` comes from a live run on the simulated rig with the decoder that ships with the package: rig, control
 plane, worker and subscriber as processes of their own, as in ``bmi-decoder demo``. ``filters.png`` is computed from
-the taps that the streaming machine runs. Needs the ``[report]`` extra for matplotlib.
+the taps that the streaming machine runs. Needs the ``[dev]`` extra for matplotlib.
 """
 
 from __future__ import annotations
