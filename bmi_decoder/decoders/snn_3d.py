@@ -78,11 +78,11 @@ class Snn3dDecoder(StackDecoder):
             {
                 "hidden1": 256,
                 "hidden2": 128,
-                "sub_windows": 7,
+                "sub_windows": 10,
                 "sub_window_bins": 1,
                 "normalise": "standard",
                 "graded_limit": 15.0,
-                "input_dropout": 0.3,
+                "input_dropout": 0.4,
                 "per_neuron": True,
                 "output_scale": 0.5,
             },
@@ -158,8 +158,9 @@ class Snn3dDecoder(StackDecoder):
 
     def _first(self) -> tuple[Standardise | None, Dense]:
         layers = self._network.stack.layers
-        standardise, dense = layers["standardise"] if "standardise" in layers else None, layers["dense1"]
-        assert isinstance(standardise, Standardise | None) and isinstance(dense, Dense)
+        found, dense = dict(layers).get("standardise"), layers["dense1"]
+        standardise = found if isinstance(found, Standardise) else None
+        assert isinstance(dense, Dense)
         return standardise, dense
 
     @torch.no_grad()

@@ -311,7 +311,11 @@ class _SynapticScan(torch.autograd.Function):
         slope: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
         n_batch, n_time, n = drive.shape
-        rows = tuple(torch.empty(n_batch, n_time + 1, n) for _ in range(3))
+        rows = (
+            torch.empty(n_batch, n_time + 1, n),
+            torch.empty(n_batch, n_time + 1, n),
+            torch.empty(n_batch, n_time + 1, n),
+        )
         for whole, first in zip(rows, (spikes, membrane, current), strict=True):
             whole[:, 0] = first
         forward_scan(_array(drive), _array(recurrent.T), _array(decays), order, *(whole.numpy() for whole in rows))

@@ -215,8 +215,12 @@ class Builder:
     def copy(self, x: Slot) -> Slot:
         """A copy, for what is still needed after its source has changed."""
         y = self.scratch(x.size)
-        self.emit(COPY, dst=y, src=x, n=x.size)
+        self.assign(y, x)
         return y
+
+    def assign(self, target: Slot, x: Slot) -> None:
+        """Copy a vector onto another, such as new state onto old."""
+        self.emit(COPY, dst=target, src=x, n=x.size)
 
     def synaptic_lif(
         self, drive: Slot, spikes: Slot, membrane: Slot, current: Slot, decays: npt.ArrayLike, order: int
