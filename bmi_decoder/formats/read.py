@@ -61,7 +61,7 @@ FORMATS = (
         "MATLAB v7.3 in the O'Doherty and Sabes layout",
         ("spike_sorting",),
     ),
-    Format("xdf", ".xdf", (b"XDF:",), read_xdf, "XDF with spike counts and movement", ("neural", "kinematics")),
+    Format("xdf", ".xdf", (b"XDF:",), read_xdf, "XDF recording of LSL streams", ("neural", "kinematics")),
     Format("csv", ".csv", (), read_trial_csv, "trial CSV in the mc_maze layout"),
 )
 
