@@ -19,9 +19,7 @@ def register(subparsers: Any) -> None:
     """Add the sub-command."""
     parser = subparsers.add_parser("download", help="fetch a public recording and verify its checksum")
     parser.add_argument("dataset", choices=["odoherty"], help="reaching sessions of O'Doherty and Sabes, Zenodo 583331")
-    parser.add_argument(
-        "--session", action="append", required=True, metavar="NAME", help=f"{', '.join(SESSIONS)}; can be repeated"
-    )
+    parser.add_argument("--session", action="append", required=True, metavar="NAME", help=", ".join(SESSIONS))
     parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="folder for the files (default: here)")
     parser.add_argument("--url", default=RECORD_URL, metavar="URL", help="folder of a mirror that holds the same files")
     parser.set_defaults(run=run)

@@ -9,7 +9,7 @@ from typing import Any
 
 def add_reading(parser: argparse.ArgumentParser) -> None:
     """Add the recording, the bin width and what readers can be told."""
-    parser.add_argument("recording", type=Path, metavar="RECORDING")
+    parser.add_argument("recording", type=Path, metavar="RECORDING", help="a file of any known format")
     parser.add_argument("--bin-ms", type=float, metavar="MS", help="bin width in ms, instead of that of the file")
     parser.add_argument("--series", metavar="NAME", help="NWB: the behavioural series to decode")
     parser.add_argument("--neural", metavar="NAME", help="XDF: name or type of the stream of spike counts")
