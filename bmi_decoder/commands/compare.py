@@ -46,6 +46,7 @@ def register(subparsers: Any) -> None:
     )
     parser.add_argument("--split", default="0.7,0.1,0.2", metavar="A,B,C", help="training, validation, test")
     parser.add_argument("--bin-ms", type=float, metavar="MS", help="sum the recording into wider bins first")
+    parser.add_argument("--device", default="cpu", help="where training runs: cpu (default), cuda or cuda:N")
     parser.add_argument("--work", type=Path, metavar="DIR", help="where bundles are kept (default: a cache directory)")
     parser.add_argument("--report", type=Path, metavar="DIR", help="write a page with pictures here, DIR/index.html")
     add_json(parser)
@@ -70,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
     work = options.work or default_work()
     with _Bar(len(entrants) * options.seeds) as bar:
         runs, failures = compare(
-            recording, entrants, range(options.seeds), work, input_filter, split, announce=bar.announce
+            recording, entrants, range(options.seeds), work, input_filter, split, options.device, bar.announce
         )
     for failure in failures:
         say(f"{failure.entrant.name}, seed {failure.seed}: {failure.reason}")

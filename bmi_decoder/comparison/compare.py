@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bmi_decoder.bundle import Bundle, read_bundle, write_bundle
-from bmi_decoder.comparison.entrant import Entrant, run_key
+from bmi_decoder.comparison.entrant import Entrant
 from bmi_decoder.config import InputFilterSettings, SplitSettings
 from bmi_decoder.errors import BmiError, BundleError
 from bmi_decoder.evaluation.cost import filter_operations, memory, operations
@@ -16,7 +16,7 @@ from bmi_decoder.evaluation.speed import time_steps
 from bmi_decoder.pipeline import Pipeline
 from bmi_decoder.recording import Recording
 from bmi_decoder.training.fit import Progress
-from bmi_decoder.training.train import TrainSettings, check_settings, train
+from bmi_decoder.training.train import TrainSettings, check_settings, run_key, train
 
 _TIMED_BINS = 2000
 
@@ -61,6 +61,7 @@ def compare(
     work: Path,
     input_filter: InputFilterSettings | None = None,
     split: SplitSettings | None = None,
+    device: str = "cpu",
     announce: Announce | None = None,
 ) -> tuple[list[Run], list[Failure]]:
     """Train every entrant with every seed, unless its bundle is in the work directory already.
@@ -72,8 +73,8 @@ def compare(
     seeds : sequence of int
     work : Path
         Where bundles are kept. Their names hold a key of recording, settings, seed and code, so a bundle is
-        found again only if training would give the same.
-    input_filter, split
+        found again only if training would give the same. A run that was interrupted goes on.
+    input_filter, split, device
         As in `TrainSettings`, the same for all.
     announce : callable, optional
 
@@ -88,7 +89,7 @@ def compare(
         If an entrant's settings are wrong, before anything is trained.
     """
     split = SplitSettings() if split is None else split
-    jobs = [(e, seed, e.settings(input_filter, split, seed)) for seed in seeds for e in entrants]
+    jobs = [(e, seed, e.settings(input_filter, split, seed, device)) for seed in seeds for e in entrants]
     for _, _, settings in jobs:
         check_settings(recording, settings)
     fingerprint = recording.fingerprint()
@@ -114,7 +115,7 @@ def _found_or_trained(
             return read_bundle(path), True
         except BundleError:
             pass  # damaged: written anew below
-    bundle = train(recording, settings, progress)
+    bundle = train(recording, settings, progress, path.with_suffix(".checkpoint"), resume=True)
     write_bundle(bundle, path)
     return bundle, False
 

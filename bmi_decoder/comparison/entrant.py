@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bmi_decoder.comparison.code_version import code_version
 from bmi_decoder.config import InputFilterSettings, SplitSettings
 from bmi_decoder.decoders.registry import decoder_class
 from bmi_decoder.errors import InputError
@@ -30,9 +27,11 @@ class Entrant:
     preset: str
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
-    def settings(self, input_filter: InputFilterSettings | None, split: SplitSettings, seed: int) -> TrainSettings:
+    def settings(
+        self, input_filter: InputFilterSettings | None, split: SplitSettings, seed: int, device: str = "cpu"
+    ) -> TrainSettings:
         """How to train it."""
-        return TrainSettings(self.decoder, self.preset, dict(self.overrides), input_filter, split, seed)
+        return TrainSettings(self.decoder, self.preset, dict(self.overrides), input_filter, split, seed, device)
 
 
 def parse_entrants(names: Sequence[str], preset: str, overrides: Mapping[str, Any]) -> list[Entrant]:
@@ -69,26 +68,3 @@ def parse_entrants(names: Sequence[str], preset: str, overrides: Mapping[str, An
     if strangers:
         raise InputError(f"{strangers[0]} belongs to no decoder of this comparison: {', '.join(names)}")
     return entrants
-
-
-def run_key(fingerprint: str, settings: TrainSettings) -> str:
-    """Names a training run: equal keys give equal bundles.
-
-    Parameters
-    ----------
-    fingerprint : str
-        Of the recording.
-    settings : TrainSettings
-    """
-    cls = decoder_class(settings.decoder)
-    parts = {
-        "recording": fingerprint,
-        "decoder": settings.decoder,
-        "preset": settings.preset,
-        "overrides": settings.overrides,
-        "input_filter": None if settings.input_filter is None else settings.input_filter.model_dump(),
-        "split": settings.split.model_dump(),
-        "seed": settings.seed,
-        "code": code_version("bmi_decoder.training.train", cls.__module__),
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

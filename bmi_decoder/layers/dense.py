@@ -34,6 +34,8 @@ class Dense(Layer):
         self._no_bias = None if bias else torch.zeros(n_out)
 
     def _product(self, x: Tensor) -> Tensor:
+        if self._no_bias is not None and self._no_bias.device != x.device:
+            self._no_bias = self._no_bias.to(x.device)
         return self.linear(x) if self._no_bias is None else nn.functional.linear(x, self.linear.weight, self._no_bias)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:

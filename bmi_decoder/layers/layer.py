@@ -108,8 +108,8 @@ class Stack(Layer):
         return self._through("step", x, state)
 
     def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """Many bins, layer by layer: each runs its fast form over the whole stretch."""
-        return self._through("scan", x, state)
+        """Many bins, layer by layer: each runs its fast form over the whole stretch, where x is."""
+        return self._through("scan", x, {name: value.to(x.device) for name, value in state.items()})
 
     def _through(self, method: str, x: Tensor, state: State) -> tuple[Tensor, State]:
         following: State = {}

@@ -74,9 +74,7 @@ class Lif(Layer):
 
     def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """All bins in compiled loops, forward and backward."""
-        spikes, membrane = _LifScan.apply(
-            x, state["membrane"], self.beta.clamp(0, 1), self.threshold, _RESETS[self.reset]
-        )
+        spikes, membrane = _scan(x, state["membrane"], self.beta.clamp(0, 1), self.threshold, _RESETS[self.reset])
         return spikes, {"membrane": membrane[:, -1]}
 
     def lower(self, builder: Builder, x: Slot) -> Slot:
@@ -126,7 +124,7 @@ class LeakyReadout(Layer):
     def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """All bins in compiled loops."""
         beta = self.beta.clamp(0, 1)
-        _, membrane = _LifScan.apply(x, state["membrane"], beta, torch.zeros_like(beta), RESET_NONE)
+        _, membrane = _scan(x, state["membrane"], beta, torch.zeros_like(beta), RESET_NONE)
         return membrane, {"membrane": membrane[:, -1]}
 
     def lower(self, builder: Builder, x: Slot) -> Slot:
@@ -154,6 +152,12 @@ class _Spike(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         (u,) = ctx.saved_tensors
         return grads[0] * (ATAN_SLOPE / 2) / (1 + (torch.pi / 2 * ATAN_SLOPE * u) ** 2)
+
+
+def _scan(current: Tensor, initial: Tensor, beta: Tensor, threshold: Tensor, reset: int) -> tuple[Tensor, Tensor]:
+    """Spikes and membranes. The loops run on the CPU; what comes from a GPU goes back there, and its gradient too."""
+    spikes, membrane = _LifScan.apply(current.cpu(), initial.cpu(), beta.cpu(), threshold.cpu(), reset)
+    return spikes.to(current.device), membrane.to(current.device)
 
 
 class _LifScan(torch.autograd.Function):

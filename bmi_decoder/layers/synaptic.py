@@ -156,9 +156,10 @@ class RecurrentSynapticLif(Layer):
         drive = self.inputs.scan(x, {})[0]
         decays = torch.stack(self._decays())
         before = (state["spikes"], state["membrane"], state["current"])
-        spikes, membrane, current = _SynapticScan.apply(
-            drive, self.recurrent.weight, decays, *before, self.order, self.slope
-        )
+        # The loops run on the CPU; what comes from a GPU goes back there, and its gradient too.
+        here = (value.cpu() for value in (drive, self.recurrent.weight, decays, *before))
+        scanned = _SynapticScan.apply(*here, self.order, self.slope)
+        spikes, membrane, current = (value.to(x.device) for value in scanned)
         output = spikes[:, :-1] if self.order == DELAYED else spikes[:, 1:]
         last = {"spikes": spikes, "membrane": membrane, "current": current}
         return output, {name: value[:, -1].detach() for name, value in last.items()}

@@ -131,7 +131,8 @@ class _Loop:
         self._decoder, self._train, self._recipe = decoder.to(device), train, recipe
         self._generator = torch.Generator().manual_seed(seed)
         self._augment = Augmentation(recipe, are_counts, self._generator)
-        windows = n_windows(len(train.x), recipe.lanes, recipe.window)
+        self._window = recipe.window
+        windows = n_windows(len(train.x), recipe.lanes, self._window)
         self.epochs = recipe.passes(windows)
         self._optimiser = make_optimiser(decoder, recipe)
         self._schedule = Schedule(self._optimiser, recipe, self.epochs * windows)
@@ -158,11 +159,11 @@ class _Loop:
         decoder, recipe = self._decoder, self._recipe
         decoder.train()
         state = None
-        for inputs, targets in lanes(self._train.x, self._train.y, recipe.lanes, recipe.window, self._generator):
+        for inputs, targets in lanes(self._train.x, self._train.y, recipe.lanes, self._window, self._generator):
             settling = 0
             if state is None:
                 # The lanes begin in mid-stream, where a state of rest is wrong: the first bins only fill it.
-                state, settling = decoder.initial_state(inputs.shape[0]), min(_SETTLING_BINS, recipe.window // 2)
+                state, settling = decoder.initial_state(inputs.shape[0]), min(_SETTLING_BINS, self._window // 2)
             x, y = self._augment(inputs).to(self.device), targets.to(self.device)
             estimate, state = decoder.scan(x, _on(self.device, state))
             state = {name: value.detach() for name, value in state.items()}

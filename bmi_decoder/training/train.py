@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import platform
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +22,10 @@ from bmi_decoder.errors import InputError
 from bmi_decoder.evaluation.variants import evaluate, valid_bins
 from bmi_decoder.pipeline import Pipeline
 from bmi_decoder.recording import Recording
+from bmi_decoder.training.checkpoint import Checkpoint
+from bmi_decoder.training.code_version import code_version
 from bmi_decoder.training.decoder_input import decoder_input
+from bmi_decoder.training.device import training_device
 from bmi_decoder.training.export import export_onnx, export_weights, lower
 from bmi_decoder.training.fit import FitReport, Progress, Stretch, fit
 from bmi_decoder.training.output_filters import choose_output_filters
@@ -42,6 +48,9 @@ class TrainSettings:
         Filter on every channel, which becomes a part of the bundle.
     split : SplitSettings
     seed : int
+    device : str
+        Where the training loop runs: ``cpu``, ``cuda`` or ``cuda:N``. The same seed gives the same weights on the
+        CPU; on a GPU nearly.
     """
 
     decoder: str
@@ -50,10 +59,27 @@ class TrainSettings:
     input_filter: InputFilterSettings | None = None
     split: SplitSettings = field(default_factory=SplitSettings)
     seed: int = 0
+    device: str = "cpu"
 
 
-def train(recording: Recording, settings: TrainSettings, progress: Progress | None = None) -> Bundle:
+def train(
+    recording: Recording,
+    settings: TrainSettings,
+    progress: Progress | None = None,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+) -> Bundle:
     """Train a decoder on the first part of a recording, choose on the second, report on the third.
+
+    Parameters
+    ----------
+    recording : Recording
+    settings : TrainSettings
+    progress : callable, optional
+    checkpoint : Path, optional
+        File that is written while training and removed at its end.
+    resume : bool
+        Go on from that file if there is one: the bundle is the same as without an interruption.
 
     Returns
     -------
@@ -63,11 +89,12 @@ def train(recording: Recording, settings: TrainSettings, progress: Progress | No
     Raises
     ------
     InputError
-        For an unknown decoder, preset or hyper-parameter, a value that it cannot have, or a recording that is
-        too short.
+        For an unknown decoder, preset or hyper-parameter, a value that it cannot have, a recording that is too
+        short, a device that is not there, or a checkpoint of another run.
     """
     if not 0 <= settings.seed < 1 << 63:
         raise InputError(f"the seed must be 0 to 2**63 - 1, got {settings.seed}")
+    device = training_device(settings.device)
     torch.manual_seed(settings.seed)
     decoder, recipe = _decoder_and_recipe(recording, settings)
     x = decoder_input(recording, settings.input_filter)
@@ -82,7 +109,10 @@ def train(recording: Recording, settings: TrainSettings, progress: Progress | No
         for a, b in ((0, first_validation), (first_validation, first_test))
     )
     are_counts = settings.input_filter is None
-    report = fit(decoder, first, second, recipe, settings.seed, are_counts, progress)
+    keeper = None
+    if checkpoint is not None:
+        keeper = Checkpoint(checkpoint, run_key(recording.fingerprint(), settings), resume)
+    report = fit(decoder, first, second, recipe, settings.seed, are_counts, progress, keeper, device)
     decoder.finalise(x_step=1.0 if are_counts else 0.0)
     decoder.eval()
     bundle = Bundle(
@@ -98,11 +128,37 @@ def train(recording: Recording, settings: TrainSettings, progress: Progress | No
         "validation": evaluate(pipeline, recording, first_validation, first_test),
         "test": evaluate(pipeline, recording, first_test),
     }
+    if keeper is not None:
+        keeper.remove()
     return _with(bundle, metrics=metrics)
+
+
+def run_key(fingerprint: str, settings: TrainSettings) -> str:
+    """Names a training run: equal keys give equal bundles.
+
+    Parameters
+    ----------
+    fingerprint : str
+        Of the recording.
+    settings : TrainSettings
+    """
+    parts = {
+        "recording": fingerprint,
+        "decoder": settings.decoder,
+        "preset": settings.preset,
+        "overrides": settings.overrides or {},
+        "input_filter": None if settings.input_filter is None else settings.input_filter.model_dump(),
+        "split": settings.split.model_dump(),
+        "seed": settings.seed,
+        "device": torch.device(settings.device).type,
+        "code": code_version(__name__, decoder_class(settings.decoder).__module__),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def check_settings(recording: Recording, settings: TrainSettings) -> None:
     """Raise the InputError that `train` would raise for these settings, before anything else is done."""
+    training_device(settings.device)
     _decoder_and_recipe(recording, settings)
 
 
