@@ -66,7 +66,7 @@ class KalmanDecoder(StackDecoder):
     closed_form: ClassVar[bool] = True
     presets: ClassVar = {
         "paper": Preset({"boxcar": 1, "noise_scale": 1.0, "rates": True, "steady_state": False}, Recipe()),
-        "best": Preset({}, Recipe()),
+        "best": Preset({"rates": True}, Recipe()),
     }
 
     def __init__(

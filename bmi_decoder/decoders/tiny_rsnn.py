@@ -146,10 +146,10 @@ class TinyRsnnDecoder(RecurrentSpikingDecoder):
                 "input_rate": 1.0,
                 "graded_limit": 15.0,
                 "standardise": True,
-                "input_dropout": 0.4,
+                "input_dropout": 0.3,
                 "dropout": 0.3,
                 "slope": 5.0,
             },
-            Recipe(learning_rate=5e-3, weight_decay=0.5, updates=2200, averaging=0.998),
+            Recipe(learning_rate=5e-3, weight_decay=0.3, updates=2200, averaging=0.998),
         ),
     }

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from bmi_decoder.layers.normalise import LayerNorm
+from bmi_decoder.machine.kernels.exact_norm import HERON_STEPS
 
 if TYPE_CHECKING:
     from bmi_decoder.machine.builder import Builder, Slot
@@ -19,7 +19,7 @@ class ExactLayerNorm(LayerNorm):
 
     The variance is ``E[x^2] - mean^2``. Where inputs are whole multiples of a power of two and limited to
     `limit` of them, both sums are exact in float32 whatever their order, and what follows is one rounding after
-    the other.
+    the other: the root is Heron's, because torch's is not always the nearest number.
     """
 
     @staticmethod
@@ -32,8 +32,11 @@ class ExactLayerNorm(LayerNorm):
         n = x.shape[-1]
         mean = x.sum(-1, keepdim=True) / n
         variance = (x * x).sum(-1, keepdim=True) / n - mean * mean
-        scale = 1 / torch.sqrt(variance.clamp(min=0) + self.norm.eps)
-        return (x - mean) * scale * self.norm.weight + self.norm.bias
+        variance = variance.clamp(min=0) + self.norm.eps
+        root = 0.5 * (variance + 1)
+        for _ in range(HERON_STEPS):
+            root = 0.5 * (root + variance / root)
+        return (x - mean) * (1 / root) * self.norm.weight + self.norm.bias
 
     def lower(self, builder: Builder, x: Slot) -> Slot:
         """One instruction."""

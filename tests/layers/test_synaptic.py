@@ -136,3 +136,8 @@ def test_readout_is_the_mean_of_its_heads(delayed: bool) -> None:
     with torch.no_grad():
         for scan in (layer.scan, lambda x, s: Layer.scan(layer, x, s)):
             torch.testing.assert_close(scan(x, layer.initial_state(1))[0][0], want, rtol=0, atol=1e-5)
+
+
+def test_time_constants_may_be_whole_numbers() -> None:
+    layer = RecurrentSynapticLif(4, 3, tau_membrane=3, tau_synapse=1, input_rate=1, delayed=False)
+    assert layer.membrane_decay.p.dtype == torch.float32
