@@ -92,7 +92,11 @@ class WienerDecoder(StackDecoder):
             for ridge in penalties:
                 matrix = gram[newest, newest].clone()
                 matrix.diagonal().add_(ridge + _SMALLEST_RIDGE)
-                weight = torch.linalg.solve(matrix, moments[newest])
+                factor, failed = torch.linalg.cholesky_ex(matrix)  # fails without a penalty, by rounding
+                if failed:
+                    weight = torch.linalg.solve(matrix, moments[newest])
+                else:
+                    weight = torch.cholesky_solve(moments[newest], factor)
                 estimate = validation[:, newest] @ weight * deviation + mean
                 score = mean_r2(validation_y.numpy(), estimate.numpy())
                 if score > best:

@@ -108,7 +108,9 @@ class RecurrentSynapticLif(Layer):
         if not input_rate > 0:
             raise ValueError(f"the input rate must be above 0 events per bin, got {input_rate}")
         self.n, self.slope, self.order = n, slope, DELAYED if delayed else DIRECT
-        self.membrane_decay, self.synapse_decay = (Decay(torch.full((n,), float(t))) for t in (tau_membrane, tau_synapse))
+        self.membrane_decay, self.synapse_decay = (
+            Decay(torch.full((n,), float(t))) for t in (tau_membrane, tau_synapse)
+        )
         self.inputs = Dense(n_in, n, bias)
         self.recurrent = nn.Linear(n, n, bias=False)
         self._initialise(n_in, input_rate)
