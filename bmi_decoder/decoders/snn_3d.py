@@ -76,9 +76,9 @@ class Snn3dDecoder(StackDecoder):
         ),
         "best": Preset(
             {
-                "hidden1": 256,
+                "hidden1": 384,
                 "hidden2": 128,
-                "sub_windows": 10,
+                "sub_windows": 12,
                 "sub_window_bins": 1,
                 "normalise": "standard",
                 "graded_limit": 15.0,
