@@ -18,7 +18,13 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from bmi_decoder.cli import build_parser
-from bmi_decoder.config import BlockFilterSettings, InputFilterSettings, SessionSettings, StreamSettings
+from bmi_decoder.config import (
+    BlockFilterSettings,
+    FirFilterSettings,
+    InputFilterSettings,
+    SessionSettings,
+    StreamSettings,
+)
 from bmi_decoder.decoders.registry import build_decoder, decoder_class
 from bmi_decoder.machine.instruction import Kind
 from bmi_decoder.machine.instruction_set import INSTRUCTIONS
@@ -32,6 +38,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "session": SessionSettings,
     "stream": StreamSettings,
     "block filter": BlockFilterSettings,
+    "fir filter": FirFilterSettings,
     "input filter": InputFilterSettings,
     "recipe": Recipe,
 }
