@@ -118,7 +118,8 @@ def _limits(info: Any) -> str:
         if getattr(item, "pattern", None):
             parts.append(f"`{item.pattern}`")
         if getattr(item, "max_length", None):
-            parts.append(f"at most {item.max_length} characters")
+            unit = "of them" if "tuple" in str(info.annotation) else "characters"
+            parts.append(f"at most {item.max_length} {unit}")
     allowed = getattr(info.annotation, "__args__", ())
     if allowed and all(isinstance(value, str) for value in allowed):
         parts.append(", ".join(f"`{value}`" for value in allowed))
