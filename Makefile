@@ -12,6 +12,8 @@ CPU_INDEX := https://download.pytorch.org/whl/cpu
 # Processes that the tests start find the environment's programs, and no LSL stream of theirs leaves this machine.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export LSLAPICFG ?= $(CURDIR)/deploy/lsl/loopback.cfg
+# Without its dependencies, which are audio libraries and readers of data sets: its metrics need torch and snntorch alone.
+NEUROBENCH := neurobench==2.3.0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help install demo test lint format unit system demo-decoder constraints clean
@@ -54,7 +56,7 @@ demo-decoder: $(STAMP) ## train again the decoder that ships with the package
 constraints: ## renew constraints.txt with the newest versions that fit together
 	@set -eu; $(find_python); $(find_torch_index); new=$$(mktemp -d); trap 'rm -rf "$$new"' EXIT; \
 	"$$python" -m venv "$$new/venv"; \
-	"$$new/venv/bin/python" -m pip install $$torch_index -e '.[train,dev]' "$$(grep '^torch==' constraints.txt)"; \
+	"$$new/venv/bin/python" -m pip install $$torch_index -e '.[train,formats,dev]' "$$(grep '^torch==' constraints.txt)"; \
 	{ sed -n '/^#/p' constraints.txt; \
 	  "$$new/venv/bin/python" -m pip freeze --all --exclude pip --exclude-editable | sed 's/+[a-z0-9.]*$$//'; } > "$$new/constraints.txt"; \
 	cp "$$new/constraints.txt" constraints.txt
@@ -94,7 +96,9 @@ $(STAMP): pyproject.toml constraints.txt
 	  "$$python" -m venv --clear $(VENV) || { \
 	    echo "$$python cannot create virtual environments. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }; \
 	fi; \
-	$(BIN)/python -m pip install $$torch_index -c constraints.txt -e '.[train,dev]'; \
+	$(BIN)/python -m pip install $$torch_index -c constraints.txt -e '.[train,formats,dev]'; \
+	$(BIN)/python -m pip install --no-deps $(NEUROBENCH) || \
+	  echo 'neurobench was not found: the tests that compare operation counts with it are skipped.'; \
 	echo 'Compiling the streaming machine, once ...'; \
 	$(BIN)/python -m bmi_decoder.machine.warm; \
 	touch $@

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError, field_validator
 
-from bmi_decoder.config import InputFilterSettings, OutputFilterSettings, Settings, SplitSettings
+from bmi_decoder.config import FILTER_KINDS, InputFilterSettings, OutputFilterSettings, Settings, SplitSettings
 from bmi_decoder.errors import BmiError, BundleError
 from bmi_decoder.machine.program import Program
 
@@ -223,5 +223,5 @@ def _manifest(data: bytes, name: str) -> Manifest:
         return Manifest.model_validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part) for part in first["loc"] if part not in FILTER_KINDS)
         raise BundleError(f"{name}: {MANIFEST} field {where!r}: {first['msg']}") from None

@@ -13,7 +13,18 @@ from bmi_decoder import __version__
 from bmi_decoder.errors import BmiError, InputError
 
 COMMAND_GROUP = "bmi_decoder.commands"
-OWN_COMMANDS = ("decode", "decoders", "evaluate", "simulate", "subscribe", "train")
+OWN_COMMANDS = (
+    "compare",
+    "convert",
+    "decode",
+    "decoders",
+    "download",
+    "evaluate",
+    "inspect",
+    "simulate",
+    "subscribe",
+    "train",
+)
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from bmi_decoder.wire import Variant
 
@@ -28,6 +28,7 @@ class BlockFilterSettings(Settings):
     cutoff_hz: float = Field(gt=0, description="Phase-matched corner frequency in Hz, below half the bin rate.")
     width: int = Field(32, ge=4, le=4096, description="Block length in bins.")
     boundary: Boundary = Field("odd", description="How the block is extended at its ends.")
+    kind: Literal["bessel_block"] = Field("bessel_block", description="Can be left out.")
 
 
 class InputFilterSettings(BlockFilterSettings):
@@ -36,15 +37,58 @@ class InputFilterSettings(BlockFilterSettings):
     variant: FilterVariant = "low_latency"
 
 
+class FirFilterSettings(Settings):
+    """A weighted sum of the newest outputs, as `train` learns it on validation data; it holds for one bin width."""
+
+    kind: Literal["fir"]
+    taps: tuple[Annotated[float, Field(ge=-100, le=100)], ...] = Field(
+        min_length=1, max_length=4096, description="Weights, oldest bin first."
+    )
+    lookahead: int = Field(0, ge=0, description="Bins behind the newest one that the output describes.")
+    bin_s: float = Field(gt=0, description="Bin width in seconds that the weights were made for.")
+
+    @model_validator(mode="after")
+    def _describes_a_bin_that_it_sees(self) -> Self:
+        if self.lookahead >= len(self.taps):
+            raise ValueError(f"lookahead must be less than the number of taps, {len(self.taps)}")
+        return self
+
+    @property
+    def width(self) -> int:
+        """Bins that the filter looks at."""
+        return len(self.taps)
+
+
+def _filter_kind(value: Any) -> str:
+    kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
+    return "fir" if kind == "fir" else "bessel_block"
+
+
+OutputFilter = Annotated[
+    Annotated[BlockFilterSettings, Tag("bessel_block")] | Annotated[FirFilterSettings, Tag("fir")],
+    Discriminator(_filter_kind),
+]
+"""Of either kind; without `kind` it is a Bessel filter."""
+
+FILTER_KINDS: dict[str, type[Settings]] = {"bessel_block": BlockFilterSettings, "fir": FirFilterSettings}
+"""Settings by kind. Pydantic puts the kind into the path of an error, where it is no field."""
+
+
 class OutputFilterSettings(Settings):
     """The filters on a decoder's outputs; None leaves that variant out."""
 
-    low_latency: BlockFilterSettings | None = None
-    high_accuracy: BlockFilterSettings | None = None
+    low_latency: OutputFilter | None = None
+    high_accuracy: OutputFilter | None = None
 
-    def items(self) -> list[tuple[FilterVariant, BlockFilterSettings]]:
+    @model_validator(mode="after")
+    def _low_latency_does_not_wait(self) -> Self:
+        if isinstance(self.low_latency, FirFilterSettings) and self.low_latency.lookahead:
+            raise ValueError("a low_latency filter has no lookahead; this one may be a high_accuracy filter")
+        return self
+
+    def items(self) -> list[tuple[FilterVariant, BlockFilterSettings | FirFilterSettings]]:
         """The filters that are on, in the order in which they are published."""
-        pairs: list[tuple[FilterVariant, BlockFilterSettings | None]] = [
+        pairs: list[tuple[FilterVariant, BlockFilterSettings | FirFilterSettings | None]] = [
             ("low_latency", self.low_latency),
             ("high_accuracy", self.high_accuracy),
         ]

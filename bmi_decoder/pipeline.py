@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bmi_decoder.bundle import Bundle
-from bmi_decoder.config import BlockFilterSettings, FilterVariant, OutputFilterSettings
+from bmi_decoder.config import BlockFilterSettings, FilterVariant, FirFilterSettings, OutputFilterSettings
 from bmi_decoder.errors import InputError
 from bmi_decoder.machine.builder import Builder, Slot
 from bmi_decoder.machine.executor import Executor
@@ -40,14 +40,23 @@ class Engine(Protocol):
         """Run checked rows and return their outputs."""
 
 
-def filter_taps(variant: FilterVariant, settings: BlockFilterSettings, bin_s: float) -> npt.NDArray[np.float64]:
-    """Taps of a block-bidirectional filter, oldest first.
+def filter_taps(
+    variant: FilterVariant, settings: BlockFilterSettings | FirFilterSettings, bin_s: float
+) -> npt.NDArray[np.float64]:
+    """Taps of an output or input filter, oldest first.
 
     Raises
     ------
     InputError
-        If the filter cannot be designed at this bin rate, naming the variant.
+        If the filter cannot be designed at this bin rate, or was made for another, naming the variant.
     """
+    if isinstance(settings, FirFilterSettings):
+        if not np.isclose(settings.bin_s, bin_s, rtol=1e-3):
+            raise InputError(
+                f"{variant} filter was made for bins of {settings.bin_s * 1e3:g} ms, the decoder has bins of "
+                f"{bin_s * 1e3:g} ms; choose a Bessel filter, or the filter that was chosen with the decoder"
+            )
+        return np.array(settings.taps, np.float64)
     try:
         sos = bessel_sos(settings.order, settings.cutoff_hz, 1 / bin_s)
         return block_taps(sos, settings.width, variant_position(variant, settings.width), settings.boundary)
@@ -55,8 +64,10 @@ def filter_taps(variant: FilterVariant, settings: BlockFilterSettings, bin_s: fl
         raise InputError(f"{variant} filter at {1 / bin_s:g} bins/s: {error}") from None
 
 
-def filter_lookahead(variant: FilterVariant, settings: BlockFilterSettings) -> int:
+def filter_lookahead(variant: FilterVariant, settings: BlockFilterSettings | FirFilterSettings) -> int:
     """Bins by which a filter's output describes the past."""
+    if isinstance(settings, FirFilterSettings):
+        return settings.lookahead
     return settings.width - 1 - variant_position(variant, settings.width)
 
 
@@ -77,6 +88,8 @@ class Pipeline:
         Per variant, bins between the newest input and the moment that its output describes.
     warm_up : tuple of int
         Per variant, bins after a reset during which a filter still passes its input through.
+    output_taps : list of array
+        Taps of each output filter, oldest first, in the order of the variants behind raw.
 
     Raises
     ------
@@ -94,14 +107,14 @@ class Pipeline:
         self.lookahead = (0, *(filter_lookahead(variant, settings) for variant, settings in filters.items()))
         entry = manifest.input_filter.width - 1 if manifest.input_filter is not None else 0
         self.warm_up = (entry, *(max(entry, settings.width - 1) for _, settings in filters.items()))
-        taps = [filter_taps(variant, settings, self.bin_s) for variant, settings in filters.items()]
+        self.output_taps = [filter_taps(variant, settings, self.bin_s) for variant, settings in filters.items()]
         entry_taps = (
             None
             if manifest.input_filter is None
             else filter_taps(manifest.input_filter.variant, manifest.input_filter, self.bin_s)
         )
         assemble = _onnx if bundle.program is None else _machine
-        self.engine: Engine = assemble(bundle, entry_taps, taps)
+        self.engine: Engine = assemble(bundle, entry_taps, self.output_taps)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -18,7 +18,13 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from bmi_decoder.cli import build_parser
-from bmi_decoder.config import BlockFilterSettings, InputFilterSettings, SessionSettings, StreamSettings
+from bmi_decoder.config import (
+    BlockFilterSettings,
+    FirFilterSettings,
+    InputFilterSettings,
+    SessionSettings,
+    StreamSettings,
+)
 from bmi_decoder.decoders.decoder import Decoder, Preset
 from bmi_decoder.decoders.registry import build_decoder, decoder_class
 from bmi_decoder.machine.instruction import Kind
@@ -33,6 +39,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "session": SessionSettings,
     "stream": StreamSettings,
     "block filter": BlockFilterSettings,
+    "fir filter": FirFilterSettings,
     "input filter": InputFilterSettings,
     "recipe": Recipe,
 }
@@ -112,7 +119,8 @@ def _limits(info: Any) -> str:
         if getattr(item, "pattern", None):
             parts.append(f"`{item.pattern}`")
         if getattr(item, "max_length", None):
-            parts.append(f"at most {item.max_length} characters")
+            unit = "of them" if "tuple" in str(info.annotation) else "characters"
+            parts.append(f"at most {item.max_length} {unit}")
     allowed = getattr(info.annotation, "__args__", ())
     if allowed and all(isinstance(value, str) for value in allowed):
         parts.append(", ".join(f"`{value}`" for value in allowed))
@@ -149,8 +157,11 @@ def costs(name: str) -> str:
             decoder.calibrate(torch.randint(0, 3, (64, n_channels)).float())
             decoder.finalise(x_step=1.0)
             program = lower(decoder.eval())
-            assert program is not None
             parameters = sum(value.numel() for value in decoder.parameters())
+            if program is None:
+                state = sum(value.numel() for value in decoder.initial_state(1).values())
+                rows.append((f"`{preset}`", n_channels, f"{parameters:,}", f"{state:,}", "runs through ONNX", "-"))
+                continue
             rows.append(
                 (
                     f"`{preset}`",

@@ -50,6 +50,10 @@ def register(subparsers: Any) -> None:
         help="of torch (default 1: these networks are small, and threads that wait for each other on a busy machine "
         "can make training a hundred times slower)",
     )
+    parser.add_argument("--device", default="cpu", help="where training runs: cpu (default), cuda or cuda:N")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on where a killed run stopped, from BUNDLE.checkpoint if it is there"
+    )
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -70,9 +74,13 @@ def run(options: argparse.Namespace) -> int:
         input_filter=parse_input_filter(options.input_filter),
         split=parse_split(options.split),
         seed=options.seed,
+        device=options.device,
     )
     check_output(options.out, makes_folders=True)
     check_output(options.json)
+    checkpoint = options.out.with_name(options.out.name + ".checkpoint")
+    if options.resume and not checkpoint.exists():
+        say(f"{checkpoint} is not there: training begins at the beginning")
     bin_s = None if options.bin_ms is None else options.bin_ms / 1e3
     recording = read_recording(options.recording, bin_s)
     columns = (
@@ -89,6 +97,8 @@ def run(options: argparse.Namespace) -> int:
             recording,
             settings,
             lambda epoch, total, score: bar.update(task, completed=epoch, total=total, score=score),
+            checkpoint,
+            options.resume,
         )
     write_bundle(bundle, options.out)
     say(_summary(bundle, options.out))

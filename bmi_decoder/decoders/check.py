@@ -40,7 +40,7 @@ def check_decoder(
         Largest difference between two forms of the decoder, relative to its largest output where that is
         above 1.
     exact : bool, optional
-        Whether all forms must agree bit for bit. None: if the decoder has `Lif` layers, because one spike more
+        Whether all forms must agree bit for bit. None: if the decoder has spiking layers, because one spike more
         or less in one of them is a different decoder (see `Dense` on how sums become exact).
 
     Raises

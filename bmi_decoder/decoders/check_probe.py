@@ -16,6 +16,7 @@ from bmi_decoder.decoders.decoder import Decoder
 from bmi_decoder.errors import InputError
 from bmi_decoder.layers.layer import State
 from bmi_decoder.layers.lif import Lif
+from bmi_decoder.layers.synaptic import RecurrentSynapticLif
 from bmi_decoder.machine.builder import Builder
 from bmi_decoder.machine.executor import Executor
 from bmi_decoder.onnx_executor import OnnxExecutor
@@ -92,7 +93,9 @@ class Trial:
     def agree(self, got: Any, want: Any, message: str) -> None:
         """Fail with `message` unless two outputs (..., bins, K) are equal within the trial's tolerance."""
         exact = (
-            any(isinstance(module, Lif) for module in self.decoder.modules()) if self._exact is None else self._exact
+            any(isinstance(module, Lif | RecurrentSynapticLif) for module in self.decoder.modules())
+            if self._exact is None
+            else self._exact
         )
         got, want = np.asarray(got), np.asarray(want)
         assert got.shape == want.shape, f"{message}, on {self.kind}: shape {got.shape} instead of {want.shape}"

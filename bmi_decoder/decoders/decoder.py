@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from bmi_decoder.errors import InputError
 from bmi_decoder.layers.layer import Layer, Stack, State
+from bmi_decoder.layers.normalise import Standardise
+from bmi_decoder.layers.synapses import Synapses, own_matrices
 from bmi_decoder.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ class Decoder(nn.Module):
         One line for ``bmi-decoder decoders``.
     presets : mapping
         At least ``best`` (what works on data) and, for a published system, ``paper``.
+    closed_form : bool
+        Whether training is one call of `fit_closed_form` instead of the loop over a `Recipe`.
     hyper_parameters : dict
         What the constructor was given, to build the decoder again from a bundle.
     """
@@ -47,6 +51,7 @@ class Decoder(nn.Module):
     name: ClassVar[str]
     summary: ClassVar[str]
     presets: ClassVar[Mapping[str, Preset]]
+    closed_form: ClassVar[bool] = False
 
     def __init__(self, n_channels: int, n_outputs: int, hyper_parameters: Mapping[str, Any]) -> None:
         super().__init__()
@@ -94,8 +99,35 @@ class Decoder(nn.Module):
         """Emit the decoder's instructions for the streaming machine."""
         raise NotImplementedError(f"{type(self).__name__} has no form for the streaming machine")
 
+    def synapses(self, x: Tensor, y: Tensor, state: State) -> list[Synapses]:
+        """Connections outside of layers, see `Layer.synapses`; a decoder that is made of layers has none.
+
+        Raises
+        ------
+        NotImplementedError
+            If there are matrices outside of layers.
+        """
+        matrices = own_matrices(self, Layer)
+        if matrices:
+            raise NotImplementedError(
+                f"decoder {self.name!r} holds matrices outside of layers ({', '.join(matrices)}) and declares no "
+                "synapses, so its operations cannot be counted; override Decoder.synapses"
+            )
+        return []
+
+    def activations(self, x: Tensor, y: Tensor, state: State) -> Tensor | None:
+        """Outputs of neurons outside of layers, see `Layer.activations`."""
+        return None
+
     def calibrate(self, x: Tensor) -> None:
         """Look at the training input x (T, C) once before training, for fixed statistics."""
+
+    def fit_closed_form(self, x: Tensor, y: Tensor, validation_x: Tensor, validation_y: Tensor) -> None:
+        """Find the parameters from x (T, C) and y (T, K) at once, and settings left open on the validation part.
+
+        What was chosen goes into `hyper_parameters`, so that the decoder can be built again.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no fit_closed_form")
 
     def scale_output(self, scale: Tensor, shift: Tensor) -> None:
         """Fold ``y * scale + shift`` into the parameters: training is done on standardised targets."""
@@ -135,3 +167,17 @@ class StackDecoder(Decoder):
     def finalise(self, x_step: float = 0.0, x_bound: float = float("inf")) -> None:
         """Finalise the stack."""
         self.stack.finalise(x_bound, x_step)
+
+    @torch.no_grad()
+    def calibrate_layer(self, name: str, x: Tensor) -> None:
+        """Show a `Standardise` layer its own input, what the layers before it make of x (T, C); others need none."""
+        target = self.stack.layers[name]
+        if not isinstance(target, Standardise):
+            return
+        rows = x[None]
+        for layer in self.stack.layers.values():
+            if layer is target:
+                break
+            assert isinstance(layer, Layer)
+            rows, _ = layer.scan(rows, layer.initial_state(1))
+        target.calibrate(rows[0])

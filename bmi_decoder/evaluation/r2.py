@@ -24,6 +24,10 @@ def r2_per_output(truth: npt.ArrayLike, estimate: npt.ArrayLike) -> npt.NDArray[
 
 def mean_r2(truth: npt.ArrayLike, estimate: npt.ArrayLike) -> float:
     """Mean over the outputs that move; NaN where none does."""
-    values = r2_per_output(truth, estimate)
-    values = values[np.isfinite(values)]
-    return float(values.mean()) if values.size else float("nan")
+    return mean_of_finite(r2_per_output(truth, estimate))
+
+
+def mean_of_finite(values: npt.NDArray[np.float64]) -> float:
+    """Mean over the finite values; NaN where there is none."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else float("nan")

@@ -39,7 +39,7 @@ def rebin(recording: Recording, bin_s: float) -> Recording:
     ([2, 2], [0.5, 2.5])
     """
     name = recording.source or "recording"
-    factor = _factor(recording.bin_s, bin_s, name)
+    factor = join_factor(recording.bin_s, bin_s, name)
     if factor == 1:
         return recording
     lengths = [(stop - start) // factor for start, stop in recording.spans]
@@ -61,7 +61,8 @@ def rebin(recording: Recording, bin_s: float) -> Recording:
     )
 
 
-def _factor(narrow_s: float, wide_s: float, name: str) -> int:
+def join_factor(narrow_s: float, wide_s: float, name: str) -> int:
+    """How many bins of `narrow_s` make one of `wide_s`; raises InputError if that is not a whole number."""
     ratio = wide_s / narrow_s
     factor = round(ratio) if np.isfinite(ratio) else 0
     if factor < 1 or abs(ratio - factor) > 1e-6 * factor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -20,6 +21,20 @@ def checked_times(times: npt.ArrayLike, name: str) -> npt.NDArray[np.float64]:
         before = f" after {clock[row - 1]}" if row else ""
         raise InputError(f"{name}: time must be finite and increase, got {clock[row]}{before} at bin {row}")
     return clock
+
+
+def usual_step(times: npt.NDArray[np.float64]) -> float:
+    """Bin width in seconds that most steps of increasing times agree on, gaps and rounding taken out.
+
+    Examples
+    --------
+    >>> usual_step(np.array([0.0, 0.1, 0.2, 5.0, 5.1]))
+    0.1
+    """
+    steps = np.diff(times)
+    usual = float(np.median(steps))
+    # The mean takes out the rounding of single timestamps, and `round` that of the sum.
+    return round(float(steps[np.abs(steps - usual) < usual / 2].mean()), 9) or usual
 
 
 def segments_of_times(times: npt.ArrayLike, bin_s: float, name: str) -> tuple[tuple[int, int], ...]:
@@ -59,3 +74,30 @@ def segments_of_times(times: npt.ArrayLike, bin_s: float, name: str) -> tuple[tu
         )
     edges = [0, *(int(i) + 1 for i in np.flatnonzero(jump)), len(clock)]
     return tuple(pairwise(edges))
+
+
+def stretches(
+    valid: npt.NDArray[np.bool_], spans: Sequence[tuple[int, int]], shortest: int = 1
+) -> tuple[tuple[int, int], ...]:
+    """Runs of valid samples that lie within one span and are long enough.
+
+    Parameters
+    ----------
+    valid : array (T,)
+        Whether a sample can be used.
+    spans : sequence of (start, stop)
+        Contiguous stretches of time, in order.
+    shortest : int
+        Runs of fewer samples are left out.
+
+    Examples
+    --------
+    >>> stretches(np.array([1, 1, 0, 1, 1, 1], bool), [(0, 4), (4, 6)])
+    ((0, 2), (3, 4), (4, 6))
+    """
+    runs = []
+    for start, stop in spans:
+        padded = np.concatenate([[False], valid[start:stop], [False]])
+        edges = start + np.flatnonzero(np.diff(padded))
+        runs += [(int(a), int(b)) for a, b in edges.reshape(-1, 2) if b - a >= shortest]
+    return tuple(runs)

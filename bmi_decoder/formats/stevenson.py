@@ -46,7 +46,9 @@ def read_stevenson(path: Path | str) -> Recording:
     path = Path(path)
     head = file_head(path)
     if head.startswith(b"MATLAB 7.3") or b"\x89HDF\r\n\x1a\n" in head:
-        raise InputError(f"{path}: MATLAB v7.3 (HDF5) files are not read yet; in MATLAB save it with save(..., '-v7')")
+        raise InputError(
+            f"{path}: MATLAB v7.3 (HDF5); this layout is read from v5, in MATLAB save(..., '-v7') writes it"
+        )
     file = Mat5File(path)
     _check_shapes(file.variables, path)
     values = {key: file.read(key) for key in KEYS}

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from bmi_decoder.errors import InputError
 from bmi_decoder.formats.opening import file_head
-from bmi_decoder.formats.segments import checked_times, segments_of_times
+from bmi_decoder.formats.segments import checked_times, segments_of_times, usual_step
 from bmi_decoder.recording import Output, Recording
 
 TIME = "timestamp"
@@ -68,7 +68,7 @@ def read_trial_csv(path: Path | str) -> Recording:
         raise InputError(f"{path}: a trial needs at least two rows to tell its bin width, got {len(table)}")
     time, velocity, counts = table[:, 0], table[:, 1:3], table[:, 3:]
     try:
-        bin_s = _bin_width(checked_times(time, TIME))
+        bin_s = usual_step(checked_times(time, TIME))
         return Recording(
             counts,
             np.ascontiguousarray(velocity),
@@ -98,10 +98,3 @@ def _checked_units(header: list[str], path: Path) -> list[str]:
     if double:
         raise InputError(f"{path}: column {double!r} appears {header.count(double)} times; names must differ")
     return units
-
-
-def _bin_width(time: npt.NDArray[np.float64]) -> float:
-    steps = np.diff(time)
-    usual = float(np.median(steps))
-    # The mean takes out the rounding of single timestamps, and `round` that of the sum.
-    return round(float(steps[np.abs(steps - usual) < usual / 2].mean()), 9) or usual

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from bmi_decoder.layers.synapses import Synapses, own_matrices
+
 if TYPE_CHECKING:
     from bmi_decoder.machine.builder import Builder, Slot
 
@@ -59,6 +61,29 @@ class Layer(nn.Module):
         """
         return float("inf"), 0.0
 
+    def synapses(self, x: Tensor, y: Tensor, state: State) -> list[Synapses]:
+        """The connections that inputs x (B, T, C) went through, from `state` on, to become y (B, T, N).
+
+        What goes through layers inside this one is theirs to declare. Only the matrices that a layer multiplies
+        with itself are its own.
+
+        Raises
+        ------
+        NotImplementedError
+            If the layer holds matrices and does not say what they are for.
+        """
+        matrices = own_matrices(self, Layer)
+        if matrices:
+            raise NotImplementedError(
+                f"layer {type(self).__name__} holds matrices ({', '.join(matrices)}) and declares no synapses, so "
+                "its operations cannot be counted; override Layer.synapses"
+            )
+        return []
+
+    def activations(self, x: Tensor, y: Tensor, state: State) -> Tensor | None:
+        """What neurons with an activation function that can be zero passed on; None for every other layer."""
+        return None
+
 
 class Stack(Layer):
     """Layers one after the other; the state of layer ``name`` is found under ``name.field``."""
@@ -83,8 +108,8 @@ class Stack(Layer):
         return self._through("step", x, state)
 
     def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """Many bins, layer by layer: each runs its fast form over the whole stretch."""
-        return self._through("scan", x, state)
+        """Many bins, layer by layer: each runs its fast form over the whole stretch, where x is."""
+        return self._through("scan", x, {name: value.to(x.device) for name, value in state.items()})
 
     def _through(self, method: str, x: Tensor, state: State) -> tuple[Tensor, State]:
         following: State = {}

@@ -74,20 +74,25 @@ class Lif(Layer):
 
     def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """All bins in compiled loops, forward and backward."""
-        spikes, membrane = _LifScan.apply(
-            x, state["membrane"], self.beta.clamp(0, 1), self.threshold, _RESETS[self.reset]
-        )
+        spikes, membrane = _scan(x, state["membrane"], self.beta.clamp(0, 1), self.threshold, _RESETS[self.reset])
         return spikes, {"membrane": membrane[:, -1]}
 
     def lower(self, builder: Builder, x: Slot) -> Slot:
         """One instruction."""
-        membrane = builder.state("lif.membrane", np.zeros(self.n))
+        return self.lower_onto(builder, x, builder.state("lif.membrane", np.zeros(self.n)))
+
+    def lower_onto(self, builder: Builder, x: Slot, membrane: Slot) -> Slot:
+        """One instruction, with the membranes in a given place."""
         beta, threshold = self.beta.detach().clamp(0, 1).numpy(), self.threshold.detach().numpy()
         return builder.lif(x, membrane, beta, threshold, _RESETS[self.reset])
 
     def finalise(self, x_bound: float, x_step: float) -> tuple[float, float]:
         """Spikes are 0 or 1."""
         return 1.0, 1.0
+
+    def activations(self, x: Tensor, y: Tensor, state: State) -> Tensor:
+        """The spikes."""
+        return y
 
 
 class LeakyReadout(Layer):
@@ -119,13 +124,20 @@ class LeakyReadout(Layer):
     def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """All bins in compiled loops."""
         beta = self.beta.clamp(0, 1)
-        _, membrane = _LifScan.apply(x, state["membrane"], beta, torch.zeros_like(beta), RESET_NONE)
+        _, membrane = _scan(x, state["membrane"], beta, torch.zeros_like(beta), RESET_NONE)
         return membrane, {"membrane": membrane[:, -1]}
 
     def lower(self, builder: Builder, x: Slot) -> Slot:
         """One instruction."""
-        membrane = builder.state("readout.membrane", np.zeros(self.n))
+        return self.lower_onto(builder, x, builder.state("readout.membrane", np.zeros(self.n)))
+
+    def lower_onto(self, builder: Builder, x: Slot, membrane: Slot) -> Slot:
+        """One instruction, with the membranes in a given place."""
         return builder.leaky_integrator(x, membrane, self.beta.detach().clamp(0, 1).numpy())
+
+    def activations(self, x: Tensor, y: Tensor, state: State) -> Tensor:
+        """The spikes that nobody reads: the published model's readout is a spiking neuron too."""
+        return (y > self.threshold).to(y.dtype)
 
 
 class _Spike(torch.autograd.Function):
@@ -140,6 +152,12 @@ class _Spike(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         (u,) = ctx.saved_tensors
         return grads[0] * (ATAN_SLOPE / 2) / (1 + (torch.pi / 2 * ATAN_SLOPE * u) ** 2)
+
+
+def _scan(current: Tensor, initial: Tensor, beta: Tensor, threshold: Tensor, reset: int) -> tuple[Tensor, Tensor]:
+    """Spikes and membranes. The loops run on the CPU; what comes from a GPU goes back there, and its gradient too."""
+    spikes, membrane = _LifScan.apply(current.cpu(), initial.cpu(), beta.cpu(), threshold.cpu(), reset)
+    return spikes.to(current.device), membrane.to(current.device)
 
 
 class _LifScan(torch.autograd.Function):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bmi_decoder.errors import InputError
 from bmi_decoder.layers.layer import Layer, State
+from bmi_decoder.layers.synapses import Product, Synapses
 
 if TYPE_CHECKING:
     from bmi_decoder.machine.builder import Builder, Slot
@@ -81,3 +82,19 @@ class Lstm(Layer):
         gates = builder.linear(x, p["weight_ih_l0"], p["bias_ih_l0"] + p["bias_hh_l0"])
         builder.linear(hidden, p["weight_hh_l0"], onto=gates)
         return builder.lstm_cell(gates, hidden, cell)
+
+    def synapses(self, x: Tensor, y: Tensor, state: State) -> list[Synapses]:
+        """Both matrices, and per unit and bin the products f * c, i * g and o * tanh(c).
+
+        Gates are never zero, so only f * c with a memory that is empty is without effect.
+        """
+        h = torch.cat([state["h"][:, None], y[:, :-1]], 1)
+        empty = int((state["c"] == 0).sum())
+        p = self._parameter
+        return [
+            Synapses(
+                (Product(p("weight_ih_l0"), x), Product(p("weight_hh_l0"), h)),
+                (p("bias_ih_l0"), p("bias_hh_l0")),
+                (3 * y.numel(), 3 * y.numel() - empty),
+            )
+        ]

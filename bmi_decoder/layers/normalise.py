@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bmi_decoder.machine.builder import Builder, Slot
 
 
-class _Pointwise(Layer):
+class Pointwise(Layer):
     """A layer that treats every bin alike."""
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
@@ -27,7 +27,7 @@ class _Pointwise(Layer):
         return self(x), state
 
 
-class LayerNorm(_Pointwise):
+class LayerNorm(Pointwise):
     """Layer normalisation over the channels of each bin, as `torch.nn.LayerNorm`."""
 
     def __init__(self, n: int) -> None:
@@ -43,7 +43,7 @@ class LayerNorm(_Pointwise):
         return builder.layer_norm(x, self.norm.weight.detach().numpy(), self.norm.bias.detach().numpy(), self.norm.eps)
 
 
-class Standardise(_Pointwise):
+class Standardise(Pointwise):
     """Per channel ``(x - mean) / deviation`` with the training data's figures; a silent channel stays 0.
 
     A deviation below half the channels' root mean square counts as that half, so that nearly silent channels
@@ -91,7 +91,7 @@ class Standardise(_Pointwise):
         return (x_bound, x_step) if self._is_identity() else super().finalise(x_bound, x_step)
 
 
-class Binarise(_Pointwise):
+class Binarise(Pointwise):
     """1 where a channel spiked in the bin, else 0."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -107,7 +107,7 @@ class Binarise(_Pointwise):
         return 1.0, 1.0
 
 
-class Quantise(_Pointwise):
+class Quantise(Pointwise):
     """Graded input for spiking layers: multiples of `step`, limited to ``[-limit, limit]``.
 
     Rounding is half to even, and gradients pass straight through it; it makes the sums behind it exact.
@@ -144,7 +144,7 @@ class Quantise(_Pointwise):
         return self.limit, self.grid
 
 
-class Dropout(_Pointwise):
+class Dropout(Pointwise):
     """Dropout while training; nothing in a deployed decoder."""
 
     def __init__(self, p: float) -> None:
@@ -164,7 +164,7 @@ class Dropout(_Pointwise):
         return x_bound, x_step
 
 
-class OutputScale(_Pointwise):
+class OutputScale(Pointwise):
     """One learned factor per output, from `initial` on; None draws from N(0, 1) as in the seed paper."""
 
     def __init__(self, n: int, initial: float | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,11 +12,16 @@ import numpy.typing as npt
 from bmi_decoder.errors import ProgramError
 from bmi_decoder.machine.instruction import UNUSED, WIDTH, Instruction, Kind
 from bmi_decoder.machine.instruction_set import INSTRUCTIONS
+from bmi_decoder.machine.kernels.elementwise import ADD, RELU, ZERO
+from bmi_decoder.machine.kernels.exact_norm import EXACT_LAYER_NORM
+from bmi_decoder.machine.kernels.gru import GRU_CELL
+from bmi_decoder.machine.kernels.history import HISTORY, SUB_WINDOWS, history_state_size, sub_windows_state_size
 from bmi_decoder.machine.kernels.linear import ACCUMULATE, LINEAR, REPLACE
 from bmi_decoder.machine.kernels.lstm import LSTM_CELL
 from bmi_decoder.machine.kernels.move import COPY, INPUT, OUTPUT
 from bmi_decoder.machine.kernels.scale import AFFINE, BINARISE, LAYER_NORM, QUANTISE
 from bmi_decoder.machine.kernels.spiking import LEAKY_INTEGRATOR, LIF, PER_NEURON, SCALAR
+from bmi_decoder.machine.kernels.synaptic import SYNAPTIC_LIF
 from bmi_decoder.machine.kernels.window import BOXCAR, FIR, boxcar_state_size, fir_state_size
 from bmi_decoder.machine.program import Program
 from bmi_decoder.machine.verify import MAX_ARENA
@@ -30,6 +36,11 @@ class Slot:
     region: str
     offset: int
     size: int
+
+    def split(self, n: int) -> list[Slot]:
+        """`n` equal parts, one behind the other."""
+        size = self.size // n
+        return [Slot(self.region, self.offset + i * size, size) for i in range(n)]
 
 
 class Builder:
@@ -57,14 +68,18 @@ class Builder:
         self._rows: list[tuple[Instruction, dict[str, int | Slot]]] = []
         self._params: list[npt.NDArray[np.float32]] = []
         self._n_params = 0
+        self._known: dict[bytes, int] = {}
         self._state: list[npt.NDArray[np.float32]] = []
         self._fields: dict[str, tuple[int, int]] = {}
         self._sizes = {_STATE: 0, _SCRATCH: 0}
 
     def param(self, values: npt.ArrayLike) -> int:
-        """Store constants; returns their offset."""
+        """Store constants, once where several instructions share them; returns their offset."""
         array = np.ascontiguousarray(values, np.float32).ravel()
-        offset = self._n_params
+        digest = hashlib.sha256(array.tobytes()).digest()
+        if digest in self._known:
+            return self._known[digest]
+        offset = self._known[digest] = self._n_params
         self._params.append(array)
         self._n_params += array.size
         return offset
@@ -134,11 +149,13 @@ class Builder:
         )
         return y
 
-    def layer_norm(self, x: Slot, weight: npt.ArrayLike, bias: npt.ArrayLike, epsilon: float) -> Slot:
-        """Layer normalisation over the vector."""
+    def layer_norm(
+        self, x: Slot, weight: npt.ArrayLike, bias: npt.ArrayLike, epsilon: float, exact: bool = False
+    ) -> Slot:
+        """Layer normalisation over the vector; `exact` rounds after every operation, for what feeds a threshold."""
         y = self.scratch(x.size)
         self.emit(
-            LAYER_NORM,
+            EXACT_LAYER_NORM if exact else LAYER_NORM,
             dst=y,
             src=x,
             n=x.size,
@@ -171,6 +188,69 @@ class Builder:
         """Apply LSTM gates to the state; returns the hidden vector."""
         self.emit(LSTM_CELL, gates=gates, hidden=hidden, cell=cell, n=hidden.size)
         return hidden
+
+    def gru_cell(self, gates: Slot, recurrent: Slot, hidden: Slot) -> Slot:
+        """Apply GRU gates to the state; returns the hidden vector."""
+        self.emit(GRU_CELL, gates=gates, recurrent=recurrent, hidden=hidden, n=hidden.size)
+        return hidden
+
+    def relu(self, x: Slot) -> Slot:
+        """The positive part."""
+        y = self.scratch(x.size)
+        self.emit(RELU, dst=y, src=x, n=x.size)
+        return y
+
+    def add(self, a: Slot, b: Slot) -> Slot:
+        """``a + b``, elementwise."""
+        y = self.scratch(a.size)
+        self.emit(ADD, dst=y, a=a, b=b, n=a.size)
+        return y
+
+    def zeros(self, size: int) -> Slot:
+        """A vector that is cleared in every bin."""
+        y = self.scratch(size)
+        self.emit(ZERO, dst=y, n=size)
+        return y
+
+    def copy(self, x: Slot) -> Slot:
+        """A copy, for what is still needed after its source has changed."""
+        y = self.scratch(x.size)
+        self.assign(y, x)
+        return y
+
+    def assign(self, target: Slot, x: Slot) -> None:
+        """Copy a vector onto another, such as new state onto old."""
+        self.emit(COPY, dst=target, src=x, n=x.size)
+
+    def synaptic_lif(
+        self, drive: Slot, spikes: Slot, membrane: Slot, current: Slot, decays: npt.ArrayLike, order: int
+    ) -> Slot:
+        """Spiking neurons with a synaptic current; `decays` (3, n) as the kernel takes them. Returns the spikes."""
+        self.emit(
+            SYNAPTIC_LIF,
+            spikes=spikes,
+            drive=drive,
+            membrane=membrane,
+            current=current,
+            n=spikes.size,
+            decays=self.param(decays),
+            order=order,
+        )
+        return spikes
+
+    def history(self, x: Slot, width: int, name: str = "history") -> Slot:
+        """The last `width` inputs, one behind the other."""
+        y = self.scratch(x.size * width)
+        state = self.state(name, _zeros(history_state_size(x.size, width)))
+        self.emit(HISTORY, dst=y, src=x, n=x.size, width=width, state=state)
+        return y
+
+    def sub_windows(self, x: Slot, width: int, count: int, name: str = "sub_windows") -> Slot:
+        """Sums over `count` adjoining sub-windows of `width` inputs each."""
+        y = self.scratch(x.size * count)
+        state = self.state(name, _zeros(sub_windows_state_size(x.size, width, count)))
+        self.emit(SUB_WINDOWS, dst=y, src=x, n=x.size, width=width, count=count, state=state)
+        return y
 
     def lif(self, current: Slot, membrane: Slot, beta: npt.ArrayLike, threshold: npt.ArrayLike, reset: int) -> Slot:
         """Leaky integrate-and-fire spikes; `beta` and `threshold` are scalars or one per neuron."""

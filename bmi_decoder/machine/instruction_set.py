@@ -1,11 +1,16 @@
 """All instructions, by opcode."""
 
 from bmi_decoder.machine.instruction import Instruction
+from bmi_decoder.machine.kernels.elementwise import ADD, RELU, ZERO
+from bmi_decoder.machine.kernels.exact_norm import EXACT_LAYER_NORM
+from bmi_decoder.machine.kernels.gru import GRU_CELL
+from bmi_decoder.machine.kernels.history import HISTORY, SUB_WINDOWS
 from bmi_decoder.machine.kernels.linear import LINEAR
 from bmi_decoder.machine.kernels.lstm import LSTM_CELL
 from bmi_decoder.machine.kernels.move import COPY, INPUT, OUTPUT
 from bmi_decoder.machine.kernels.scale import AFFINE, BINARISE, LAYER_NORM, QUANTISE
 from bmi_decoder.machine.kernels.spiking import LEAKY_INTEGRATOR, LIF
+from bmi_decoder.machine.kernels.synaptic import SYNAPTIC_LIF
 from bmi_decoder.machine.kernels.window import BOXCAR, FIR
 
 INSTRUCTIONS: dict[int, Instruction] = {
@@ -24,5 +29,13 @@ INSTRUCTIONS: dict[int, Instruction] = {
         LEAKY_INTEGRATOR,
         BOXCAR,
         FIR,
+        GRU_CELL,
+        RELU,
+        ADD,
+        ZERO,
+        HISTORY,
+        SUB_WINDOWS,
+        EXACT_LAYER_NORM,
+        SYNAPTIC_LIF,
     )
 }

@@ -2,6 +2,10 @@
 
 import numba
 
+from bmi_decoder.machine.kernels.elementwise import ADD, RELU, ZERO, add, relu, zero
+from bmi_decoder.machine.kernels.exact_norm import EXACT_LAYER_NORM, exact_layer_norm
+from bmi_decoder.machine.kernels.gru import GRU_CELL, gru_cell
+from bmi_decoder.machine.kernels.history import HISTORY, SUB_WINDOWS, history, sub_windows
 from bmi_decoder.machine.kernels.linear import LINEAR, linear
 from bmi_decoder.machine.kernels.lstm import LSTM_CELL, lstm_cell
 from bmi_decoder.machine.kernels.move import COPY, INPUT, OUTPUT, copy
@@ -16,6 +20,7 @@ from bmi_decoder.machine.kernels.scale import (
     quantise,
 )
 from bmi_decoder.machine.kernels.spiking import LEAKY_INTEGRATOR, LIF, leaky_integrator, lif
+from bmi_decoder.machine.kernels.synaptic import SYNAPTIC_LIF, synaptic_lif
 from bmi_decoder.machine.kernels.window import BOXCAR, FIR, boxcar, fir
 
 _INPUT, _OUTPUT, _COPY, _LINEAR = INPUT.opcode, OUTPUT.opcode, COPY.opcode, LINEAR.opcode
@@ -23,6 +28,9 @@ _LAYER_NORM, _AFFINE = LAYER_NORM.opcode, AFFINE.opcode
 _BINARISE, _QUANTISE = BINARISE.opcode, QUANTISE.opcode
 _LSTM_CELL, _LIF, _LEAKY_INTEGRATOR = LSTM_CELL.opcode, LIF.opcode, LEAKY_INTEGRATOR.opcode
 _BOXCAR, _FIR = BOXCAR.opcode, FIR.opcode
+_GRU_CELL, _RELU, _ADD, _ZERO = GRU_CELL.opcode, RELU.opcode, ADD.opcode, ZERO.opcode
+_HISTORY, _SUB_WINDOWS = HISTORY.opcode, SUB_WINDOWS.opcode
+_EXACT_LAYER_NORM, _SYNAPTIC_LIF = EXACT_LAYER_NORM.opcode, SYNAPTIC_LIF.opcode
 
 
 @numba.njit(
@@ -65,3 +73,19 @@ def run(program, params, arena, x, y):  # type: ignore[no-untyped-def]
                 quantise(arena, params, o[1], o[2], o[3], o[4])
             elif op == _LEAKY_INTEGRATOR:
                 leaky_integrator(arena, params, o[1], o[2], o[3], o[4], o[5], o[6])
+            elif op == _GRU_CELL:
+                gru_cell(arena, o[1], o[2], o[3], o[4])
+            elif op == _SYNAPTIC_LIF:
+                synaptic_lif(arena, params, o[1], o[2], o[3], o[4], o[5], o[6], o[7])
+            elif op == _RELU:
+                relu(arena, o[1], o[2], o[3])
+            elif op == _ADD:
+                add(arena, o[1], o[2], o[3], o[4])
+            elif op == _ZERO:
+                zero(arena, o[1], o[2])
+            elif op == _HISTORY:
+                history(arena, o[1], o[2], o[3], o[4], o[5])
+            elif op == _SUB_WINDOWS:
+                sub_windows(arena, o[1], o[2], o[3], o[4], o[5], o[6])
+            elif op == _EXACT_LAYER_NORM:
+                exact_layer_norm(arena, params, o[1], o[2], o[3], o[4], o[5], o[6])

@@ -95,6 +95,11 @@ class ReachStream:
         position, velocity : array (n, 2)
             In m and m/s, columns x and y.
         """
+        position, velocity, _ = self.bins_with_targets(n)
+        return position, velocity
+
+    def bins_with_targets(self, n: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """As `bins`, and where the hand is going, (n, 2) in m: the target changes when a reach begins."""
         times = (np.arange(self._bin, self._bin + n) + 0.5) * self._bin_s
         self._bin += n
         while n and self._reaches[-1].onset_s <= times[-1]:
@@ -104,13 +109,14 @@ class ReachStream:
         current = np.maximum(np.searchsorted(onset, times, side="right") - 1, 0)
         duration = np.array([reach.duration_s for reach in reaches])[current]
         start = np.array([reach.start for reach in reaches])[current]
-        path = np.array([reach.target for reach in reaches])[current] - start
+        target = np.array([reach.target for reach in reaches])[current]
+        path = target - start
         u = np.clip((times - onset[current]) / duration, 0.0, 1.0)
         covered = u * u * u * (10.0 - 15.0 * u + 6.0 * u * u)
         speed = 30.0 * u * u * (1.0 - u) * (1.0 - u) / duration
         if n:
             self._reaches = reaches[current[-1] :]
-        return start + covered[:, None] * path, speed[:, None] * path
+        return start + covered[:, None] * path, speed[:, None] * path, target
 
     def _after(self, last: Reach) -> Reach:
         s = self._settings

@@ -56,8 +56,8 @@ class SimulatedSubject:
 
     def __init__(self, settings: SubjectSettings) -> None:
         self.settings = settings
-        movement, noise, spikes = np.random.SeedSequence(settings.seed).spawn(3)
-        self._reaches = ReachStream(settings.reaches, settings.bin_s, _generator(movement))
+        _, noise, spikes = np.random.SeedSequence(settings.seed).spawn(3)
+        self._reaches = reach_stream(settings)
         self.population = Population(
             settings.population,
             settings.bin_s,
@@ -105,6 +105,12 @@ class SimulatedSubject:
         self._ahead = velocity[BLOCK_BINS:]
         rates_hz = self.population.rates_hz(velocity, self.population.factors(BLOCK_BINS))
         return self.population.spikes(rates_hz), velocity[:BLOCK_BINS]
+
+
+def reach_stream(settings: SubjectSettings) -> ReachStream:
+    """The movement of a session, from its start: what `SimulatedSubject` decodes to, with positions and targets."""
+    movement = np.random.SeedSequence(settings.seed).spawn(3)[0]
+    return ReachStream(settings.reaches, settings.bin_s, _generator(movement))
 
 
 def simulate(settings: SubjectSettings, seconds: float) -> Recording:

@@ -7,17 +7,21 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from bmi_decoder.decoders.decoder import Decoder
 from bmi_decoder.errors import BmiError
 from bmi_decoder.evaluation.r2 import mean_r2
+from bmi_decoder.layers.layer import State
 from bmi_decoder.training.augmentation import Augmentation
+from bmi_decoder.training.averaging import Averaged
+from bmi_decoder.training.checkpoint import Checkpoint
 from bmi_decoder.training.lanes import lanes, n_windows
 from bmi_decoder.training.recipe import Recipe
+from bmi_decoder.training.schedule import Schedule, make_optimiser
 
 Progress = Callable[[int, int, float], None]
 """Called after each epoch with its number, the number of epochs, and the validation R2."""
@@ -53,16 +57,20 @@ def fit(
     seed: int,
     are_counts: bool,
     progress: Progress | None = None,
+    checkpoint: Checkpoint | None = None,
+    device: torch.device | None = None,
 ) -> FitReport:
     """Train a decoder in place, and leave it with the weights of the best validation epoch.
 
     Lanes of the stream are trained side by side with their state carried from window to window, so training
     sees the states that a live decoder sees. Targets are standardised for training and the scale is folded
-    into the decoder at the end.
+    into the decoder at the end. A decoder with a closed form is fitted by that instead; `recipe`, `seed`,
+    `progress`, `checkpoint` and `device` then have no effect.
 
     Parameters
     ----------
     decoder : Decoder
+        On the CPU; it is there again at the end.
     train, validation : Stretch
     recipe : Recipe
     bin_s : float
@@ -72,6 +80,10 @@ def fit(
     are_counts : bool
         Whether x holds spike counts rather than filtered channels.
     progress : callable, optional
+    checkpoint : Checkpoint, optional
+        Where the loop's state is kept, and found to go on from.
+    device : torch.device, optional
+        Where the loop runs; None is the CPU.
 
     Raises
     ------
@@ -79,112 +91,156 @@ def fit(
         If the loss stops being finite.
     """
     started = time.perf_counter()
-    generator = torch.Generator().manual_seed(seed)
+    if decoder.closed_form:
+        decoder.fit_closed_form(train.x, train.y, validation.x, validation.y)
+        decoder.eval()
+        score = mean_r2(validation.y.numpy(), _predict(decoder, validation.x).numpy())
+        return FitReport(0, 0, score, time.perf_counter() - started)
     torch.manual_seed(seed)  # dropout layers draw from the global generator
     decoder.calibrate(train.x)
     scale, shift = torch.std_mean(train.y, 0)
     scale = scale.clamp(min=1e-12)
-    target = (train.y - shift) / scale
-    augment = Augmentation(recipe, are_counts, generator)
-    window = recipe.window(bin_s)
-    windows = n_windows(len(train.x), recipe.lanes, window)
-    epochs = recipe.passes(windows)
-    optimiser, schedule = _optimiser(decoder, recipe, epochs * windows)
-    averaged = _Averaged(decoder, recipe.averaging)
-    best, best_epoch, epoch = -np.inf, 0, 0
-    weights = copy.deepcopy(decoder.state_dict())
-    for epoch in range(1, epochs + 1):
-        _train_epoch(decoder, train.x, target, recipe, window, generator, augment, optimiser, schedule, averaged, epoch)
-        candidate = averaged.decoder
-        score = mean_r2(validation.y.numpy(), (_predict(candidate, validation.x) * scale + shift).numpy())
-        if score > best:
-            best, best_epoch, weights = score, epoch, copy.deepcopy(candidate.state_dict())
+    standardised = Stretch(train.x, (train.y - shift) / scale)
+    on = torch.device("cpu") if device is None else device
+    loop = _Loop(decoder, standardised, recipe, recipe.window(bin_s), seed, are_counts, on)
+    saved = None if checkpoint is None else checkpoint.load()
+    if saved is not None:
+        loop.load_state(saved)
+    seconds_before = loop.seconds
+    while not loop.finished:
+        loop.train_epoch()
+        estimate = _predict(loop.averaged.decoder, validation.x, loop.device) * scale + shift
+        score = mean_r2(validation.y.numpy(), estimate.numpy())
+        loop.judge(score)
+        loop.seconds = seconds_before + time.perf_counter() - started
+        if checkpoint is not None and checkpoint.is_due() and not loop.finished:
+            checkpoint.save(loop.state())
         if progress is not None:
-            progress(epoch, epochs, score)
-        if recipe.patience is not None and epoch - best_epoch >= recipe.patience:
-            break
-    decoder.load_state_dict(weights)
+            progress(loop.epoch, loop.epochs, score)
+    decoder.to("cpu")
+    decoder.load_state_dict(loop.weights)
     decoder.eval()
     decoder.scale_output(scale, shift)
-    return FitReport(epoch, best_epoch, float(best), time.perf_counter() - started)
+    seconds = seconds_before + time.perf_counter() - started
+    return FitReport(loop.epoch, loop.best_epoch, float(loop.best), seconds)
 
 
-def _train_epoch(
-    decoder: Decoder,
-    x: Tensor,
-    target: Tensor,
-    recipe: Recipe,
-    window: int,
-    generator: torch.Generator,
-    augment: Augmentation,
-    optimiser: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    averaged: _Averaged,
-    epoch: int,
-) -> None:
-    decoder.train()
-    state = None
-    for inputs, targets in lanes(x, target, recipe.lanes, window, generator):
-        settling = 0
-        if state is None:
-            # The lanes begin in mid-stream, where a state of rest is wrong: the first bins only fill it.
-            state, settling = decoder.initial_state(inputs.shape[0]), min(_SETTLING_BINS, window // 2)
-        estimate, state = decoder.scan(augment(inputs), state)
-        state = {name: value.detach() for name, value in state.items()}
-        loss = torch.nn.functional.mse_loss(estimate[:, settling:], targets[:, settling:])
+class _Loop:
+    """Everything that changes from epoch to epoch."""
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        train: Stretch,
+        recipe: Recipe,
+        window: int,
+        seed: int,
+        are_counts: bool,
+        device: torch.device,
+    ) -> None:
+        self.device = device
+        self._decoder, self._train, self._recipe = decoder.to(device), train, recipe
+        self._generator = torch.Generator().manual_seed(seed)
+        self._augment = Augmentation(recipe, are_counts, self._generator)
+        self._window = window
+        windows = n_windows(len(train.x), recipe.lanes, self._window)
+        self.epochs = recipe.passes(windows)
+        self._optimiser = make_optimiser(decoder, recipe)
+        self._schedule = Schedule(self._optimiser, recipe, self.epochs * windows)
+        self.averaged = Averaged(decoder, recipe.averaging)
+        self.epoch, self.best, self.best_epoch, self.seconds = 0, -math.inf, 0, 0.0
+        self.weights = copy.deepcopy(decoder.state_dict())
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or validation R2 has not risen for long enough."""
+        patience = self._recipe.patience
+        return self.epoch >= self.epochs or (patience is not None and self.epoch - self.best_epoch >= patience)
+
+    def judge(self, score: float) -> None:
+        """Take in the validation R2 of the epoch that has just been trained, which counts as done now."""
+        self.epoch += 1
+        self._schedule.judge(score)
+        if score > self.best:
+            self.best, self.best_epoch = score, self.epoch
+            self.weights = copy.deepcopy(self.averaged.decoder.state_dict())
+
+    def train_epoch(self) -> None:
+        """One pass over the training part."""
+        decoder, recipe = self._decoder, self._recipe
+        decoder.train()
+        state = None
+        for inputs, targets in lanes(self._train.x, self._train.y, recipe.lanes, self._window, self._generator):
+            settling = 0
+            if state is None:
+                # The lanes begin in mid-stream, where a state of rest is wrong: the first bins only fill it.
+                state, settling = decoder.initial_state(inputs.shape[0]), min(_SETTLING_BINS, self._window // 2)
+            x, y = self._augment(inputs).to(self.device), targets.to(self.device)
+            estimate, state = decoder.scan(x, _on(self.device, state))
+            state = {name: value.detach() for name, value in state.items()}
+            self._update(torch.nn.functional.mse_loss(estimate[:, settling:], y[:, settling:]))
+
+    def _update(self, loss: Tensor) -> None:
+        recipe = self._recipe
         if not torch.isfinite(loss):
             raise BmiError(
-                f"training loss is {loss.item()} in epoch {epoch}: lower the learning rate, for example "
+                f"training loss is {loss.item()} in epoch {self.epoch + 1}: lower the learning rate, for example "
                 f"--set learning_rate={recipe.learning_rate / 4:.2g}, or check the recording for outliers"
             )
-        optimiser.zero_grad()
+        self._optimiser.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(decoder.parameters(), recipe.gradient_clip)
-        optimiser.step()
-        schedule.step()
-        averaged.update()
+        torch.nn.utils.clip_grad_norm_(self._decoder.parameters(), recipe.gradient_clip)
+        self._optimiser.step()
+        self._schedule.step()
+        self.averaged.update()
+
+    def state(self) -> dict[str, Any]:
+        """All of it as tensors and plain values, random generators included."""
+        on_gpu = self.device.type == "cuda"
+        return {
+            "epoch": self.epoch,
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+            "seconds": self.seconds,
+            "decoder": self._decoder.state_dict(),
+            "averaged": self.averaged.decoder.state_dict(),
+            "averaged_steps": self.averaged.steps,
+            "weights": self.weights,
+            "optimiser": self._optimiser.state_dict(),
+            "schedule": self._schedule.state(),
+            "generator": self._generator.get_state(),
+            "torch_generator": torch.get_rng_state(),
+            "cuda_generator": torch.cuda.get_rng_state(self.device) if on_gpu else None,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.epoch, self.best, self.best_epoch = state["epoch"], state["best"], state["best_epoch"]
+        self.seconds = state["seconds"]
+        self._decoder.load_state_dict(state["decoder"])
+        self.averaged.decoder.load_state_dict(state["averaged"])
+        self.averaged.steps = state["averaged_steps"]
+        self.weights = state["weights"]
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._schedule.load_state(state["schedule"])
+        self._generator.set_state(state["generator"])
+        torch.set_rng_state(state["torch_generator"])
+        if self.device.type == "cuda" and state["cuda_generator"] is not None:
+            torch.cuda.set_rng_state(state["cuda_generator"], self.device)
 
 
-def _optimiser(
-    decoder: Decoder, recipe: Recipe, total: int
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """AdamW whose decay spares biases, decays and thresholds; its rate rises and falls over `total` steps."""
-    matrices = [p for p in decoder.parameters() if p.ndim > 1]
-    others = [p for p in decoder.parameters() if p.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    optimiser = torch.optim.AdamW(groups, lr=recipe.learning_rate)
-
-    def factor(step: int) -> float:
-        done = step / total
-        if done < recipe.warm_up:
-            return (step + 1) / (recipe.warm_up * total + 1)
-        return 0.5 * (1 + math.cos(math.pi * (done - recipe.warm_up) / (1 - recipe.warm_up)))
-
-    return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
+def _on(device: torch.device, state: State) -> State:
+    return {name: value.to(device) for name, value in state.items()}
 
 
 @torch.no_grad()
-def _predict(decoder: Decoder, x: Tensor) -> Tensor:
+def _predict(decoder: Decoder, x: Tensor, device: torch.device | None = None) -> Tensor:
+    """Estimates from the initial state on, on the CPU."""
     was_training = decoder.training
     decoder.eval()
-    y = decoder(x[None])[0]
+    state = decoder.initial_state(1)
+    if device is not None:
+        x, state = x.to(device), _on(device, state)
+    y = decoder.scan(x[None], state)[0][0]
     decoder.train(was_training)
-    return y
-
-
-class _Averaged:
-    """Exponential moving average of a decoder's weights; the decoder itself where it is off."""
-
-    def __init__(self, decoder: Decoder, decay: float) -> None:
-        self._source, self._decay, self._steps = decoder, decay, 0
-        self.decoder = copy.deepcopy(decoder) if decay else decoder
-
-    @torch.no_grad()
-    def update(self) -> None:
-        """Take in the current weights; early on the average forgets faster, so that it starts unbiased."""
-        if not self._decay:
-            return
-        self._steps += 1
-        decay = min(self._decay, (1 + self._steps) / (10 + self._steps))
-        for mean, value in zip(self.decoder.parameters(), self._source.parameters(), strict=True):
-            mean.lerp_(value, 1 - decay)
+    return y.cpu()

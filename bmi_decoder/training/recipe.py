@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 from pydantic import Field
 
@@ -22,8 +23,13 @@ class Recipe(Settings):
     )
     epochs: int | None = Field(None, ge=1, description="Passes over the training part, instead of `updates`.")
     warm_up: float = Field(
-        0.05, ge=0, lt=1, description="Share of all steps in which the learning rate rises; a cosine follows."
+        0.05, ge=0, lt=1, description="Share of all steps in which the learning rate rises, before its schedule."
     )
+    schedule: Literal["cosine", "plateau"] = Field(
+        "cosine", description="The learning rate falls along a cosine, or in steps where validation R2 no longer rises."
+    )
+    plateau_patience: int = Field(4, ge=0, description="Epochs without a better validation R2 before a step down.")
+    plateau_factor: float = Field(0.5, gt=0, lt=1, description="What a step down multiplies the learning rate by.")
     lanes: int = Field(8, ge=1, description="Contiguous stretches of the stream that are trained side by side.")
     window_s: float = Field(
         2.5, gt=0, description="Seconds of truncated backpropagation; state is carried between windows."

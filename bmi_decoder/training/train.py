@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import platform
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from pydantic import ValidationError
 
@@ -18,13 +20,16 @@ from bmi_decoder.decoders.decoder import Decoder
 from bmi_decoder.decoders.registry import build_decoder, decoder_class
 from bmi_decoder.errors import InputError
 from bmi_decoder.evaluation.variants import evaluate, valid_bins
-from bmi_decoder.pipeline import Pipeline, filter_taps
+from bmi_decoder.pipeline import Pipeline
 from bmi_decoder.recording import Recording
+from bmi_decoder.training.checkpoint import Checkpoint
+from bmi_decoder.training.code_version import code_version
+from bmi_decoder.training.decoder_input import decoder_input
+from bmi_decoder.training.device import training_device
 from bmi_decoder.training.export import export_onnx, export_weights, lower
 from bmi_decoder.training.fit import FitReport, Progress, Stretch, fit
 from bmi_decoder.training.output_filters import choose_output_filters
 from bmi_decoder.training.recipe import Recipe
-from filters import BlockBidirectional, bessel_sos, variant_position
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,9 @@ class TrainSettings:
         Filter on every channel, which becomes a part of the bundle.
     split : SplitSettings
     seed : int
+    device : str
+        Where the training loop runs: ``cpu``, ``cuda`` or ``cuda:N``. The same seed gives the same weights on the
+        CPU; on a GPU nearly.
     """
 
     decoder: str
@@ -51,10 +59,27 @@ class TrainSettings:
     input_filter: InputFilterSettings | None = None
     split: SplitSettings = field(default_factory=SplitSettings)
     seed: int = 0
+    device: str = "cpu"
 
 
-def train(recording: Recording, settings: TrainSettings, progress: Progress | None = None) -> Bundle:
+def train(
+    recording: Recording,
+    settings: TrainSettings,
+    progress: Progress | None = None,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+) -> Bundle:
     """Train a decoder on the first part of a recording, choose on the second, report on the third.
+
+    Parameters
+    ----------
+    recording : Recording
+    settings : TrainSettings
+    progress : callable, optional
+    checkpoint : Path, optional
+        File that is written while training and removed at its end.
+    resume : bool
+        Go on from that file if there is one: the bundle is the same as without an interruption.
 
     Returns
     -------
@@ -64,14 +89,15 @@ def train(recording: Recording, settings: TrainSettings, progress: Progress | No
     Raises
     ------
     InputError
-        For an unknown decoder, preset or hyper-parameter, a value that it cannot have, or a recording that is
-        too short.
+        For an unknown decoder, preset or hyper-parameter, a value that it cannot have, a recording that is too
+        short, a device that is not there, or a checkpoint of another run.
     """
     if not 0 <= settings.seed < 1 << 63:
         raise InputError(f"the seed must be 0 to 2**63 - 1, got {settings.seed}")
+    device = training_device(settings.device)
     torch.manual_seed(settings.seed)
     decoder, recipe = _decoder_and_recipe(recording, settings)
-    x = _decoder_input(recording, settings.input_filter)
+    x = decoder_input(recording, settings.input_filter)
     first_validation, first_test = settings.split.bounds(recording.n_bins)
     if min(first_validation, first_test - first_validation, recording.n_bins - first_test) < 64:
         raise InputError(
@@ -83,7 +109,10 @@ def train(recording: Recording, settings: TrainSettings, progress: Progress | No
         for a, b in ((0, first_validation), (first_validation, first_test))
     )
     are_counts = settings.input_filter is None
-    report = fit(decoder, first, second, recipe, recording.bin_s, settings.seed, are_counts, progress)
+    keeper = None
+    if checkpoint is not None:
+        keeper = Checkpoint(checkpoint, run_key(recording.fingerprint(), settings), resume)
+    report = fit(decoder, first, second, recipe, recording.bin_s, settings.seed, are_counts, progress, keeper, device)
     decoder.finalise(x_step=1.0 if are_counts else 0.0)
     decoder.eval()
     bundle = Bundle(
@@ -99,7 +128,38 @@ def train(recording: Recording, settings: TrainSettings, progress: Progress | No
         "validation": evaluate(pipeline, recording, first_validation, first_test),
         "test": evaluate(pipeline, recording, first_test),
     }
+    if keeper is not None:
+        keeper.remove()
     return _with(bundle, metrics=metrics)
+
+
+def run_key(fingerprint: str, settings: TrainSettings) -> str:
+    """Names a training run: equal keys give equal bundles.
+
+    Parameters
+    ----------
+    fingerprint : str
+        Of the recording.
+    settings : TrainSettings
+    """
+    parts = {
+        "recording": fingerprint,
+        "decoder": settings.decoder,
+        "preset": settings.preset,
+        "overrides": settings.overrides or {},
+        "input_filter": None if settings.input_filter is None else settings.input_filter.model_dump(),
+        "split": settings.split.model_dump(),
+        "seed": settings.seed,
+        "device": torch.device(settings.device).type,
+        "code": code_version(__name__, decoder_class(settings.decoder).__module__),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def check_settings(recording: Recording, settings: TrainSettings) -> None:
+    """Raise the InputError that `train` would raise for these settings, before anything else is done."""
+    training_device(settings.device)
+    _decoder_and_recipe(recording, settings)
 
 
 def _decoder_and_recipe(recording: Recording, settings: TrainSettings) -> tuple[Decoder, Recipe]:
@@ -111,6 +171,10 @@ def _decoder_and_recipe(recording: Recording, settings: TrainSettings) -> tuple[
     preset = cls.presets[settings.preset]
     overrides = dict(settings.overrides or {})
     recipe_overrides = {key: overrides.pop(key) for key in list(overrides) if key in Recipe.model_fields}
+    if cls.closed_form and recipe_overrides:
+        raise InputError(
+            f"decoder {settings.decoder!r} is fitted in closed form: {', '.join(recipe_overrides)} would have no effect"
+        )
     adapted = cls.adapt(preset.hyper_parameters, recording.bin_s, are_counts=settings.input_filter is None)
     hyper_parameters = {**adapted, **overrides}
     decoder = build_decoder(settings.decoder, recording.n_channels, recording.n_outputs, hyper_parameters)
@@ -120,27 +184,6 @@ def _decoder_and_recipe(recording: Recording, settings: TrainSettings) -> tuple[
         first = error.errors()[0]
         raise InputError(f"training setting {first['loc'][0]} is {first['input']!r}: {first['msg']}") from None
     return decoder, recipe
-
-
-def _decoder_input(recording: Recording, settings: InputFilterSettings | None) -> npt.NDArray[np.float32]:
-    """What the decoder sees: counts, or channels behind the input filter, which starts anew in each segment."""
-    counts = recording.counts.astype(np.float32)
-    if settings is None:
-        return counts
-    filter_taps(settings.variant, settings, recording.bin_s)  # one clear error for settings that do not fit
-    channel_filter = BlockBidirectional(
-        bessel_sos(settings.order, settings.cutoff_hz, 1 / recording.bin_s),
-        settings.width,
-        variant_position(settings.variant, settings.width),
-        settings.boundary,
-        recording.n_channels,
-        rate_hz=1 / recording.bin_s,
-    )
-    parts = []
-    for start, stop in recording.spans:
-        channel_filter.reset()
-        parts.append(channel_filter.process(counts[start:stop]))
-    return np.concatenate(parts).astype(np.float32)
 
 
 def _chosen_filters(

@@ -7,12 +7,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bmi_decoder.config import SessionSettings
+from bmi_decoder.config import FirFilterSettings, SessionSettings
 from filters import FilterDesignError, bessel_sos, minimum_width
 from services.control.problem import bad_value, invalid_fields
 from services.control.settings import TOKEN_VARIABLE
 from services.control.store import DecoderRow
 from services.control.validation import field_errors
+
+_BIN_TOLERANCE = 1e-3
 
 
 def merged_settings(current: SessionSettings, changes: Mapping[str, Any]) -> SessionSettings:
@@ -59,6 +61,15 @@ def check_filters(settings: SessionSettings, decoder: DecoderRow) -> None:
     bin_s = float(decoder.manifest["bin_s"])
     for variant, chosen in settings.output_filters.items():
         field = f"output_filters.{variant}"
+        if isinstance(chosen, FirFilterSettings):
+            if abs(chosen.bin_s / bin_s - 1) > _BIN_TOLERANCE:
+                raise bad_value(
+                    f"{field}.bin_s",
+                    f"must be the bin width of decoder {decoder.id!r}, {bin_s:g} s, got {chosen.bin_s:g}",
+                    chosen.bin_s,
+                    f"{bin_s:g}",
+                )
+            continue
         half_rate = 0.5 / bin_s
         if chosen.cutoff_hz >= half_rate:
             raise bad_value(

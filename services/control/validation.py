@@ -9,6 +9,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, Field, JsonValue
 
+from bmi_decoder.config import FILTER_KINDS
+
 _SHOWN_ERRORS = 5
 _SHOWN_CHARACTERS = 200
 
@@ -72,7 +74,7 @@ def _field_error(error: dict[str, Any], model: type[BaseModel] | None) -> FieldE
         allowed = str(context["expected"])
         message = f"must be {allowed}, got {_shown(got)!r}"
     return FieldError(
-        field=".".join(str(part) for part in location) or "body",
+        field=".".join(str(part) for part in location if part not in FILTER_KINDS) or "body",
         message=message,
         got=_shown(got),
         allowed=allowed,
@@ -91,6 +93,9 @@ def _shown(value: object) -> JsonValue:
 
 def _fields_at(model: type[BaseModel] | None, location: Sequence[object]) -> tuple[str, ...]:
     for part in location:
+        if part in FILTER_KINDS:
+            model = FILTER_KINDS[str(part)]
+            continue
         if model is None:
             return ()
         model = _as_model(model.model_fields.get(str(part)))

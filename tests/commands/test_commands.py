@@ -124,7 +124,8 @@ class TestEvaluate:
         run("evaluate", files.bundle, files.recording)
         lines = capsys.readouterr().out.splitlines()
         assert lines[0] == "bins 1200 to 1500: the part kept for testing"
-        assert [line.split()[0] for line in lines[1:]] == ["raw", "low_latency", "high_accuracy"]
+        assert [line.split()[0] for line in lines[1:4]] == ["raw", "low_latency", "high_accuracy"]
+        assert " operations; " in lines[4] and lines[4].endswith(" bytes")
 
     def test_the_recording_is_read_with_the_decoders_bins(self, files: Files, tmp_path: Path, capsys: Capture) -> None:
         arguments = ("--decoder", "lstm", "--out", tmp_path / "b.bmi", *FEW_STEPS, "--bin-ms", "8")

@@ -58,6 +58,16 @@ def test_name_taken(client: TestClient, decoder: str) -> None:
             "output_filters.high_accuracy.width",
             "at least 16 bins",
         ),
+        (
+            {"output_filters": {"high_accuracy": {"kind": "fir", "taps": [0.5, 0.5], "bin_s": 0.5}}},
+            "output_filters.high_accuracy.bin_s",
+            "must be the bin width of decoder",
+        ),
+        (
+            {"output_filters": {"high_accuracy": {"kind": "fir", "tap": [0.5], "bin_s": 0.5}}},
+            "output_filters.high_accuracy.taps",
+            "required",
+        ),
         ({"endpoint": "tcp://0.0.0.0:5555"}, "endpoint", "BMI_TOKEN"),
         ({"endpoint": "ipc:///tmp/x"}, "endpoint", "tcp://ADDRESS:PORT"),
         ({"stream": {}}, "stream.name", "required"),

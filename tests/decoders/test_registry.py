@@ -28,7 +28,8 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_our_decoders_are_registered() -> None:
-    assert {"lstm", "snn_streaming"} <= set(decoder_names())
+    ours = "ann_2d ann_3d big_rsnn gru kalman lstm snn_3d snn_streaming tiny_rsnn wiener"
+    assert set(ours.split()) <= set(decoder_names())
     assert decoder_names() == sorted(decoder_names())
     assert decoder_class("lstm") is LstmDecoder
     assert decoder_class("snn_streaming") is SnnStreamingDecoder
@@ -40,7 +41,7 @@ def test_names_are_those_of_the_classes() -> None:
 
 
 def test_an_unknown_name_gets_those_that_exist() -> None:
-    with pytest.raises(InputError, match=r"there is no decoder 'lsmt'; choose one of lstm, snn_streaming"):
+    with pytest.raises(InputError, match=r"there is no decoder 'lsmt'; choose one of ann_2d, .*, lstm, .*, wiener"):
         decoder_class("lsmt")
 
 
@@ -79,6 +80,16 @@ def test_a_broken_package_gets_a_clear_error() -> None:
         ("snn_streaming", {"graded_limit": 4.1, "graded_step": 0.5}, "multiple of its step"),
         ("snn_streaming", {"hidden1": 0}, "needs inputs and outputs"),
         ("snn_streaming", {"betas": [0.9]}, "index"),
+        ("snn_streaming", {"hidden1": "x"}, "int|str"),
+        ("gru", {"normalise": "batch"}, "normalise must be 'layer' or 'standard', got 'batch'"),
+        ("gru", {"boxcar": 0}, "boxcar must be at least 1"),
+        ("ann_2d", {"boxcar": 0}, "at least 2 bins"),
+        ("ann_3d", {"sub_windows": 1, "sub_window_bins": 1}, "together of 2 bins at least"),
+        ("snn_3d", {"normalise": "batch"}, "normalise must be 'layer' or 'standard', got 'batch'"),
+        ("tiny_rsnn", {"readout_taus": []}, "one head at least"),
+        ("tiny_rsnn", {"tau_membrane": 0}, "above 0 bins"),
+        ("tiny_rsnn", {"input_rate": 0}, "input rate must be above 0"),
+        ("wiener", {"history": 0}, "at least 1"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(name: str, settings: dict, message: str) -> None:

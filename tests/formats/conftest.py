@@ -12,6 +12,9 @@ from scipy.io import savemat
 
 from bmi_decoder.formats import write_npz
 from bmi_decoder.recording import Output, Recording
+from bmi_decoder.simulation import PopulationSettings, SubjectSettings, write_odoherty
+from tests.formats.nwb_writer import series, write_nwb
+from tests.formats.xdf_writer import stream, write_xdf
 
 
 @pytest.fixture
@@ -80,7 +83,26 @@ def write_csv(tmp_path: Path) -> Callable[[dict[str, list[str]]], Path]:
 def samples(
     recording: Recording, write_mat: Callable[..., Path], write_csv: Any, trial: Any, tmp_path: Path
 ) -> dict[str, Path]:
-    """One valid file per format, by suffix."""
-    npz = tmp_path / "recording.npz"
+    """One valid file per format, by its name."""
+    npz, mat = tmp_path / "recording.npz", tmp_path / "indy.mat"
     write_npz(recording, npz)
-    return {".npz": npz, ".mat": write_mat(), ".csv": write_csv(trial)}
+    write_odoherty(SubjectSettings(seed=3, population=PopulationSettings(n_channels=3)), 2.0, mat, n_units=2)
+    rng = np.random.default_rng(5)
+    times = 0.01 * np.arange(120)
+    velocity = rng.standard_normal((120, 2))
+    nwb = write_nwb(
+        tmp_path / "session.nwb", [np.sort(rng.uniform(0, 1.2, 40))] * 2, [series("hand_vel", velocity, times)]
+    )
+    xdf = write_xdf(
+        tmp_path / "session.xdf",
+        stream(1, "Array", "spikes", times, rng.poisson(1.0, (120, 3)), 100.0),
+        stream(2, "Hand", "kinematics", times, velocity, 100.0, "double64"),
+    )
+    return {
+        "npz": npz,
+        "stevenson": write_mat(),
+        "odoherty": mat,
+        "nwb": nwb,
+        "xdf": xdf,
+        "csv": write_csv(trial),
+    }

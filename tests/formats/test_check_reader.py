@@ -19,12 +19,12 @@ def test_a_reader_that_lets_other_errors_through_fails(samples: dict[str, Path])
         return read_npz(path)
 
     with pytest.raises(AssertionError, match="must raise InputError, got FileNotFoundError"):
-        check_reader(read, samples[".npz"])
+        check_reader(read, samples["npz"])
 
 
 def test_a_reader_that_accepts_noise_fails(samples: dict[str, Path], recording: Recording) -> None:
     with pytest.raises(AssertionError, match="missing must raise InputError"):
-        check_reader(lambda path: recording, samples[".npz"])
+        check_reader(lambda path: recording, samples["npz"])
 
 
 def test_a_reader_that_changes_the_file_fails(samples: dict[str, Path]) -> None:
@@ -35,13 +35,13 @@ def test_a_reader_that_changes_the_file_fails(samples: dict[str, Path]) -> None:
         return recording
 
     with pytest.raises(AssertionError, match="must not change the file"):
-        check_reader(read, samples[".npz"])
+        check_reader(read, samples["npz"])
 
 
 def test_a_reader_that_does_not_repeat_itself_fails(samples: dict[str, Path]) -> None:
     calls = count()
     with pytest.raises(AssertionError, match="reading twice"):
-        check_reader(lambda path: replace(read_npz(path), t0=float(next(calls))), samples[".npz"])
+        check_reader(lambda path: replace(read_npz(path), t0=float(next(calls))), samples["npz"])
 
 
 def test_an_error_that_does_not_name_the_file_fails(samples: dict[str, Path]) -> None:
@@ -52,7 +52,7 @@ def test_an_error_that_does_not_name_the_file_fails(samples: dict[str, Path]) ->
             raise InputError("bad file") from error
 
     with pytest.raises(AssertionError, match="must name the file"):
-        check_reader(read, samples[".npz"])
+        check_reader(read, samples["npz"])
 
 
 @pytest.mark.parametrize(
@@ -69,4 +69,4 @@ def test_an_unsound_recording_fails(
     change: Callable[[Recording], Recording], breach: str, samples: dict[str, Path]
 ) -> None:
     with pytest.raises(AssertionError, match=breach):
-        check_reader(lambda path: change(read_npz(path)), samples[".npz"])
+        check_reader(lambda path: change(read_npz(path)), samples["npz"])

@@ -61,7 +61,7 @@ def test_nothing_is_lost(recording: Recording, provenance: dict[str, Any] | None
 
 
 def test_numpy_reads_the_arrays_without_us(samples: dict[str, Path], recording: Recording) -> None:
-    with np.load(samples[".npz"], allow_pickle=False) as archive:
+    with np.load(samples["npz"], allow_pickle=False) as archive:
         assert np.array_equal(archive["counts"], recording.counts)
         assert np.array_equal(archive["kinematics"], recording.kinematics)
         assert archive["segments"].tolist() == [[0, 17], [17, 40]]
@@ -167,7 +167,7 @@ def _claim(members: dict[str, bytes]) -> None:
 def test_a_malformed_file_is_refused(
     change: Callable[[dict[str, bytes]], None], reason: str, samples: dict[str, Path]
 ) -> None:
-    path = samples[".npz"]
+    path = samples["npz"]
     _rewrite(path, change)
     with pytest.raises(InputError, match=f"recording.npz: .*{reason}"):
         read_npz(path)
@@ -175,22 +175,22 @@ def test_a_malformed_file_is_refused(
 
 @pytest.mark.parametrize("kept", [0.05, 0.5, 0.99])
 def test_a_truncated_file_is_refused(kept: float, samples: dict[str, Path]) -> None:
-    path = samples[".npz"]
+    path = samples["npz"]
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
     with pytest.raises(InputError, match="damaged or cut short"):
         read_npz(path)
 
 
 def test_the_size_limit_counts_all_arrays(samples: dict[str, Path]) -> None:
-    with zipfile.ZipFile(samples[".npz"]) as archive:
+    with zipfile.ZipFile(samples["npz"]) as archive:
         size = sum(info.file_size for info in archive.infolist())
-    assert read_npz(samples[".npz"], max_bytes=size).n_bins == 40
+    assert read_npz(samples["npz"], max_bytes=size).n_bins == 40
     with pytest.raises(InputError, match=f"declare {size} bytes, allowed are {size - 1}"):
-        read_npz(samples[".npz"], max_bytes=size - 1)
+        read_npz(samples["npz"], max_bytes=size - 1)
 
 
 def test_a_bomb_with_a_false_size_is_not_unpacked(samples: dict[str, Path]) -> None:
-    path = samples[".npz"]
+    path = samples["npz"]
     _rewrite(path, lambda members: members.update({"counts.npy": members["counts.npy"] + bytes(2**27)}))
     with zipfile.ZipFile(path) as archive:
         info = archive.getinfo("counts.npy")
@@ -210,7 +210,7 @@ def test_a_pickle_is_never_loaded(samples: dict[str, Path], tmp_path: Path) -> N
         def __reduce__(self) -> tuple[Any, ...]:
             return Path.touch, (tmp_path / "sprung",)
 
-    _rewrite(samples[".npz"], lambda m: m.update({"counts.npy": _npy(np.array([[Trap()]], object))}))
+    _rewrite(samples["npz"], lambda m: m.update({"counts.npy": _npy(np.array([[Trap()]], object))}))
     with pytest.raises(InputError):
-        read_npz(samples[".npz"])
+        read_npz(samples["npz"])
     assert not (tmp_path / "sprung").exists()

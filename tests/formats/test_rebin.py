@@ -51,6 +51,6 @@ def test_names_and_labels_are_kept(recording: Recording) -> None:
 
 
 def test_read_recording_joins_bins(samples, recording: Recording) -> None:
-    wide = read_recording(samples[".npz"], bin_s=0.1)
+    wide = read_recording(samples["npz"], bin_s=0.1)
     assert wide.fingerprint() == rebin(recording, 0.1).fingerprint()
     assert wide.spans == ((0, 3), (3, 7))

@@ -87,14 +87,14 @@ def test_a_truncated_session_is_refused(kept: float, write_mat: WriteMat) -> Non
 
 
 @pytest.mark.parametrize("userblock", [0, 512])
-def test_matlab_7_3_is_not_read_yet(userblock: int, tmp_path: Path) -> None:
+def test_matlab_7_3_is_another_layout(userblock: int, tmp_path: Path) -> None:
     path = tmp_path / "new.mat"
     with h5py.File(path, "w", userblock_size=userblock) as file:
         file["spikes"] = np.ones((3, 4))
     if userblock:
         with open(path, "r+b") as raw:
             raw.write(b"MATLAB 7.3 MAT-file")
-    with pytest.raises(InputError, match=r"v7.3 \(HDF5\) files are not read yet; in MATLAB save it with"):
+    with pytest.raises(InputError, match=r"v7.3 \(HDF5\); this layout is read from v5, in MATLAB save"):
         read_stevenson(path)
 
 

@@ -5,13 +5,14 @@ import pytest
 
 from bmi_decoder.machine.instruction import Kind
 from bmi_decoder.machine.instruction_set import INSTRUCTIONS
+from bmi_decoder.machine.kernels.history import HISTORY, SUB_WINDOWS
 from bmi_decoder.machine.kernels.window import BOXCAR, FIR
 from tests.machine.support import Placed, run_guarded, variations
 
 SIZES = (
-    {"n": 5, "n_in": 11, "n_out": 5, "width": 6},
-    {"n": 1, "n_in": 1, "n_out": 1, "width": 1},
-    {"n": 17, "n_in": 4, "n_out": 9, "width": 9},
+    {"n": 5, "n_in": 11, "n_out": 5, "width": 6, "count": 4},
+    {"n": 1, "n_in": 1, "n_out": 1, "width": 1, "count": 1},
+    {"n": 17, "n_in": 4, "n_out": 9, "width": 9, "count": 3},
 )
 CASES = [
     pytest.param(placed, id=f"{instruction.name}-{i}-{j}")
@@ -75,10 +76,13 @@ def test_declared_writes_are_made(placed: Placed) -> None:
     assert not (y[:, placed.declared("output", writes=True)] == marker).any()
 
 
-@pytest.mark.parametrize("placed", [case for case in CASES if case.values[0].instruction in (BOXCAR, FIR)])
+RINGS = (BOXCAR, FIR, HISTORY, SUB_WINDOWS)
+
+
+@pytest.mark.parametrize("placed", [case for case in CASES if case.values[0].instruction in RINGS])
 def test_rings_cannot_be_left_whatever_the_state_holds(placed: Placed) -> None:
     state, width = placed.operands["state"], placed.operands["width"]
-    for first in (*WILD, *range(width + 2)):
+    for first in (*WILD, *range(width * placed.operands.get("count", 1) + 2)):
         for second in (*WILD, width - 1, width):
             arena, params = arrays(placed)
             arena[state : state + 2] = first, second
@@ -111,6 +115,14 @@ def test_opcodes_are_distinct_and_never_change() -> None:
         "leaky_integrator": 10,
         "boxcar": 11,
         "fir": 12,
+        "gru_cell": 13,
+        "relu": 14,
+        "add": 15,
+        "zero": 16,
+        "history": 17,
+        "sub_windows": 18,
+        "exact_layer_norm": 19,
+        "synaptic_lif": 20,
     }
     numbers = {instruction.name: opcode for opcode, instruction in INSTRUCTIONS.items()}
     assert published.items() <= numbers.items()

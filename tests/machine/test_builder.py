@@ -65,12 +65,16 @@ def test_what_is_built_is_verified() -> None:
         builder.build()
 
 
-@pytest.mark.parametrize("window", ["boxcar", "fir"])
+@pytest.mark.parametrize("window", ["boxcar", "fir", "history", "sub_windows"])
 def test_a_window_that_is_too_large_is_refused_before_it_takes_the_memory(window: str) -> None:
     builder = Builder(1 << 16)
     with pytest.raises(ProgramError, match="larger than the arena may be"):
         if window == "boxcar":
             builder.boxcar(builder.input(), 1 << 20)
+        elif window == "history":
+            builder.history(builder.input(), 4096)
+        elif window == "sub_windows":
+            builder.sub_windows(builder.input(), 64, 64)
         else:
             builder.fir(builder.input(), np.ones(4096))
 
@@ -146,3 +150,14 @@ def test_operands_of_every_instruction_fit_the_table() -> None:
         choices = {name for name, kind in instruction.operands if kind is Kind.CHOICE}
         assert set(instruction.choices) == choices
         assert instruction.optional <= {name for name, kind in instruction.operands if kind is Kind.PARAMS}
+
+
+def test_constants_that_several_instructions_share_are_stored_once() -> None:
+    builder = Builder(3)
+    weight, bias = np.ones((2, 3)), [4.0, 5.0]
+    once = builder.linear(builder.input(), weight, bias)
+    builder.output(builder.linear(builder.input(), weight, bias))
+    builder.output(once)
+    program = builder.build()
+    assert program.params.size == 8
+    assert Executor(program).run([[1, 2, 3]]).tolist() == [[10, 11, 10, 11]]

@@ -55,8 +55,9 @@ def test_candidates_are_judged_at_the_time_that_they_describe(bin_s: float) -> N
     """Done again with the filter library; some bins off on either side is worse."""
     truth = smooth(4000, bin_s)
     raw = noisy(truth, 0.5)
-    chosen, evidence = choose_output_filters(truth, raw, bin_s)
+    chosen, evidence = choose_output_filters(truth, raw, bin_s, learned=False)
     for variant, settings in chosen.items():
+        assert isinstance(settings, BlockFilterSettings)
         filtered, lookahead = applied(variant, settings, raw, bin_s)
         scores = {}
         for shift in (-5, 0, 5):
@@ -72,7 +73,7 @@ def test_candidates_are_judged_at_the_time_that_they_describe(bin_s: float) -> N
 
 def test_evidence_lists_the_best_candidates() -> None:
     truth = smooth(3000, 0.004)
-    chosen, evidence = choose_output_filters(truth, noisy(truth), 0.004)
+    chosen, evidence = choose_output_filters(truth, noisy(truth), 0.004, learned=False)
     for variant, settings in chosen.items():
         candidates = evidence[variant]["candidates"]
         assert len(candidates) == 10
@@ -100,7 +101,7 @@ def test_lookahead_stays_below_its_limit(bin_s: float) -> None:
 
 def test_wide_bins_get_the_shortest_block() -> None:
     truth = smooth(2000, 0.05)
-    chosen, _ = choose_output_filters(truth, noisy(truth), 0.05)
+    chosen, _ = choose_output_filters(truth, noisy(truth), 0.05, learned=False)
     assert chosen.high_accuracy is not None
     assert chosen.high_accuracy.width == minimum_width(1)
 

@@ -23,7 +23,8 @@ from bmi_decoder.evaluation.variants import evaluate
 from bmi_decoder.onnx_executor import OnnxExecutor
 from bmi_decoder.pipeline import Pipeline
 from bmi_decoder.recording import Recording
-from bmi_decoder.training.train import TrainSettings, _decoder_input, train
+from bmi_decoder.training.decoder_input import decoder_input as training_input
+from bmi_decoder.training.train import TrainSettings, train
 from filters import BlockBidirectional, bessel_sos, variant_position
 from tests.training.conftest import FEW_STEPS, TrainedBundle
 
@@ -171,7 +172,7 @@ def test_segments_start_anew(recording: Recording) -> None:
     bundle = train(cut, settings)
     second = recording.slice(7000, 15_000)
     assert np.array_equal(Pipeline(bundle).decode(cut)[7000:], Pipeline(bundle).decode(second))
-    learned_from = _decoder_input(cut, settings.input_filter)
+    learned_from = training_input(cut, settings.input_filter)
     np.testing.assert_allclose(learned_from[7000:], decoder_input(bundle, second), rtol=0, atol=1e-6)
     np.testing.assert_allclose(learned_from[:7000], decoder_input(bundle, recording)[:7000], rtol=0, atol=1e-6)
 

@@ -1,0 +1,1 @@
+"""Several decoders on one recording: trained once, ranked, and shown side by side."""

@@ -1,0 +1,1 @@
+"""What is in a recording file, before anything is trained on it."""

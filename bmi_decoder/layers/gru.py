@@ -1,0 +1,91 @@
+"""Gated recurrent unit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bmi_decoder.layers.layer import Layer, State
+from bmi_decoder.layers.synapses import Product, Synapses
+
+if TYPE_CHECKING:
+    from bmi_decoder.machine.builder import Builder, Slot
+
+
+class Gru(Layer):
+    """One GRU layer with torch's parametrisation and gate order r, z, n.
+
+    State: ``h`` (B, H).
+
+    Parameters
+    ----------
+    n_in, n_hidden : int
+    orthogonal : bool
+        Per gate Xavier-uniform input and orthogonal recurrent weights, with biases 0 but the update gate's 1,
+        so that memory is long from the first step on; otherwise torch's initial values.
+
+    Notes
+    -----
+    Cho et al. 2014, EMNLP, in the form whose reset gate multiplies the recurrent product (cuDNN, torch).
+    """
+
+    def __init__(self, n_in: int, n_hidden: int, orthogonal: bool) -> None:
+        super().__init__()
+        self.n_hidden = n_hidden
+        self.gru = nn.GRU(n_in, n_hidden, batch_first=True)
+        if orthogonal:
+            for gate in range(3):
+                rows = slice(gate * n_hidden, (gate + 1) * n_hidden)
+                nn.init.xavier_uniform_(self._parameter("weight_ih_l0").data[rows])
+                nn.init.orthogonal_(self._parameter("weight_hh_l0").data[rows])
+            for name in ("bias_ih_l0", "bias_hh_l0"):
+                nn.init.zeros_(self._parameter(name))
+            self._parameter("bias_ih_l0").data[n_hidden : 2 * n_hidden] = 1
+
+    def _parameter(self, name: str) -> nn.Parameter:
+        return self.gru.get_parameter(name)
+
+    def initial_state(self, batch: int) -> State:
+        """Zeros."""
+        return {"h": torch.zeros(batch, self.n_hidden)}
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """One bin, written out so that it exports to ONNX operators."""
+        h, p = state["h"], self._parameter
+        x_r, x_z, x_n = nn.functional.linear(x, p("weight_ih_l0"), p("bias_ih_l0")).chunk(3, 1)
+        h_r, h_z, h_n = nn.functional.linear(h, p("weight_hh_l0"), p("bias_hh_l0")).chunk(3, 1)
+        candidate = torch.tanh(x_n + torch.sigmoid(x_r + h_r) * h_n)
+        h = candidate + torch.sigmoid(x_z + h_z) * (h - candidate)
+        return h, {"h": h}
+
+    def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """All bins in torch's fused implementation."""
+        y, h = self.gru(x, state["h"][None].contiguous())
+        return y, {"h": h[0]}
+
+    def lower(self, builder: Builder, x: Slot) -> Slot:
+        """Two products, then the cell."""
+        p = {name: value.detach().numpy() for name, value in self.gru.named_parameters()}
+        hidden = builder.state("gru.h", np.zeros(self.n_hidden))
+        gates = builder.linear(x, p["weight_ih_l0"], p["bias_ih_l0"])
+        recurrent = builder.linear(hidden, p["weight_hh_l0"], p["bias_hh_l0"])
+        return builder.gru_cell(gates, recurrent, hidden)
+
+    def synapses(self, x: Tensor, y: Tensor, state: State) -> list[Synapses]:
+        """Both matrices, and per unit and bin the products r * h_n, (1 - z) * n and z * h.
+
+        Gates are never zero, so only z * h with a memory that is empty is without effect.
+        """
+        h = torch.cat([state["h"][:, None], y[:, :-1]], 1)
+        empty = int((state["h"] == 0).sum())
+        p = self._parameter
+        return [
+            Synapses(
+                (Product(p("weight_ih_l0"), x), Product(p("weight_hh_l0"), h)),
+                (p("bias_ih_l0"), p("bias_hh_l0")),
+                (3 * y.numel(), 3 * y.numel() - empty),
+            )
+        ]
