@@ -90,18 +90,11 @@ class LstmDecoder(StackDecoder):
     @torch.no_grad()
     def calibrate(self, x: Tensor) -> None:
         """Take channel statistics from x (T, C), behind the boxcar."""
-        layers = self.stack.layers
-        if isinstance(layers["normalise"], Standardise):
-            if "boxcar" in layers:
-                boxcar = layers["boxcar"]
-                assert isinstance(boxcar, Boxcar)
-                x = boxcar.scan(x[None], boxcar.initial_state(1))[0][0]
-            layers["normalise"].calibrate(x)
+        self.calibrate_layer("normalise", x)
 
     @torch.no_grad()
     def scale_output(self, scale: Tensor, shift: Tensor) -> None:
         """Fold the targets' scale into the readout."""
         readout = self.stack.layers["readout"]
         assert isinstance(readout, Dense)
-        readout.linear.weight.mul_(scale[:, None])
-        readout.linear.bias.mul_(scale).add_(shift)
+        readout.scale_output(scale, shift)

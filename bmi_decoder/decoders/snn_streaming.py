@@ -138,11 +138,8 @@ class SnnStreamingDecoder(StackDecoder):
     @torch.no_grad()
     def calibrate(self, x: Tensor) -> None:
         """Take statistics of the encoded channels from x (T, C)."""
-        layers = self.stack.layers
-        if "standardise" in layers:
-            standardise = layers["standardise"]
-            assert isinstance(standardise, Standardise)
-            standardise.calibrate(layers["encode"](x))
+        if "standardise" in self.stack.layers:
+            self.calibrate_layer("standardise", x)
 
     def finalise(self, x_step: float = 0.0, x_bound: float = float("inf")) -> None:
         """Fold the standardisation into the first layer, then make the sums exact."""
