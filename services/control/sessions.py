@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
@@ -49,15 +50,12 @@ async def create_session(settings: NewSession, control: ControlDep) -> SessionSt
 @router.get("", summary="List sessions")
 async def list_sessions(control: ControlDep) -> list[SessionStatus]:
     """All sessions by name."""
+    statuses = []
     for row in await run_in_threadpool(control.store.sessions):
-        await control.supervisor.settle(row.name)
-    rows = await run_in_threadpool(control.store.sessions)
-    decoders = {row.id: row for row in await run_in_threadpool(control.store.decoders)}
-    return [
-        session_status(row, decoders[row.decoder], control.supervisor.session(row.name))
-        for row in rows
-        if row.decoder in decoders
-    ]
+        # One that is removed meanwhile is no longer in the list.
+        if (status := await _settled_status(control, row.name)) is not None:
+            statuses.append(status)
+    return statuses
 
 
 @router.get("/{name}", summary="Look at a session", responses=responses(404))
@@ -140,19 +138,45 @@ def _check(control: Control, settings: SessionSettings) -> None:
 
 
 async def _existing(control: Control, name: str) -> tuple[SessionRow, DecoderRow]:
-    row = await run_in_threadpool(control.store.session, name)
-    decoder = None if row is None else await run_in_threadpool(control.store.decoder, row.decoder)
-    if row is None or decoder is None:
-        rows = await run_in_threadpool(control.store.sessions)
-        raise not_found("session", name, (known.name for known in rows))
-    return row, decoder
+    found = await run_in_threadpool(_find, control, name)
+    if found is None:
+        raise await _unknown(control, name)
+    return found
+
+
+async def _unknown(control: Control, name: str) -> Problem:
+    rows = await run_in_threadpool(control.store.sessions)
+    return not_found("session", name, (known.name for known in rows))
 
 
 async def _status(control: Control, name: str) -> SessionStatus:
-    await _existing(control, name)
-    await control.supervisor.settle(name)
-    row, decoder = await _existing(control, name)
-    return session_status(row, decoder, control.supervisor.session(name))
+    status = await _settled_status(control, name)
+    if status is None:
+        raise await _unknown(control, name)
+    return status
+
+
+async def _settled_status(control: Control, name: str) -> SessionStatus | None:
+    """The status of a session once it has one; None where there is no such session."""
+    if await run_in_threadpool(_find, control, name) is None:
+        return None
+    session = control.supervisor.session(name)
+    while True:
+        # Under the lock the store and the worker tell of the same moment.
+        async with session.lock:
+            found = await run_in_threadpool(_find, control, name)
+            if found is None:
+                return None
+            if (status := session_status(*found, session)) is not None:
+                return status
+        with contextlib.suppress(KeyError):  # removed meanwhile; the next look says so
+            await control.supervisor.settle(name)
+
+
+def _find(control: Control, name: str) -> tuple[SessionRow, DecoderRow] | None:
+    row = control.store.session(name)
+    decoder = None if row is None else control.store.decoder(row.decoder)
+    return None if row is None or decoder is None else (row, decoder)
 
 
 def _name_taken(name: str) -> Problem:

@@ -12,25 +12,31 @@ from services.control.supervised import Supervised
 _COUNTERS = ("bins_in", "bins_decoded", "bins_lost", "bins_duplicated", "bins_invalid")
 
 
-def session_status(row: SessionRow, decoder: DecoderRow, session: Supervised) -> SessionStatus:
-    """The status of a session.
+def session_status(row: SessionRow, decoder: DecoderRow, session: Supervised) -> SessionStatus | None:
+    """The status of a session; None while its worker is on its way out.
 
-    While a worker runs the figures are its own; afterwards they are those that it ended with.
+    While a worker runs the figures are its own; afterwards they are those that it ended with. In between,
+    its last word is out but the store does not have it yet: then there is no true answer, and the caller
+    settles the session and asks again.
     """
     settings = row.session_settings
     figures: dict[str, Any] = dict(row.last or {})
     state, message = _resting_state(row, session)
     endpoint, revision, age = settings.endpoint, row.revision, None
-    alive = session.alive
-    if alive:
+    live = session.live()
+    if live is None:
+        if session.worker is not None:
+            return None
+    elif live.final:
+        return None
+    else:
         figures, state, message = {}, "starting", ""
-        report = session.report()
-        if report is not None:
-            live, latency = report
-            figures = {name: getattr(live, name) for name in _COUNTERS} | {"latency_us": latency}
-            state, message = cast(SessionState, live.state), live.message
-            age = live.last_bin_age_s
-            endpoint, revision = live.endpoint or endpoint, live.revision
+        if live.status is not None:
+            said = live.status
+            figures = {name: getattr(said, name) for name in _COUNTERS} | {"latency_us": live.latency_us}
+            state, message = cast(SessionState, said.state), said.message
+            age = said.last_bin_age_s
+            endpoint, revision = said.endpoint or endpoint, said.revision
     filters = settings.output_filters or OutputFilterSettings.model_validate(decoder.manifest["output_filters"])
     return SessionStatus(
         name=row.name,
@@ -43,7 +49,7 @@ def session_status(row: SessionRow, decoder: DecoderRow, session: Supervised) ->
         last_bin_age_s=age,
         restarts=row.restarts,
         exit_code=figures.get("exit_code"),
-        pid=session.worker.pid if alive and session.worker is not None else None,
+        pid=None if live is None else live.pid,
         wanted=row.wanted,
         decoder=row.decoder,
         variants=[variant.name for variant in filters.variants],

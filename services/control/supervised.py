@@ -51,6 +51,20 @@ class Backoff:
         return delay
 
 
+@dataclass(frozen=True)
+class Live:
+    """What a running worker says at one moment; the status is None before it has said anything."""
+
+    pid: int
+    status: WorkerStatus | None
+    latency_us: dict[str, float] | None
+
+    @property
+    def final(self) -> bool:
+        """Whether this is its last word."""
+        return self.status is not None and self.status.state in ("stopped", "failed")
+
+
 @dataclass
 class Supervised:
     """What the supervisor holds about one session; used from the event loop only.
@@ -79,8 +93,16 @@ class Supervised:
     @property
     def ending(self) -> bool:
         """Whether a worker still runs but has said its last word."""
-        report = self.report() if self.alive else None
-        return report is not None and report[0].state in ("stopped", "failed")
+        live = self.live()
+        return live is not None and live.final
+
+    def live(self) -> Live | None:
+        """One consistent look at the worker; None where none runs."""
+        worker = self.worker
+        if worker is None or not worker.running():
+            return None
+        report = self.report()
+        return Live(worker.pid, None, None) if report is None else Live(worker.pid, *report)
 
     def report(self) -> tuple[WorkerStatus, dict[str, float] | None] | None:
         """What the worker says in its flight recorder, with its latency; None before it has made one."""
