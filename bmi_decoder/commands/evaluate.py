@@ -44,6 +44,7 @@ def run(options: argparse.Namespace) -> int:
                 f"per bin        {counted['macs']:,.0f} MAC, {counted['acs']:,.0f} AC of {counted['dense']:,.0f} dense "
                 f"operations; {counted['footprint_bytes']:,} bytes"
             )
+            print(f"bit budget     S-ACE {counted['s_ace']:,.0f}, NS-ACE {counted['ns_ace']:,.0f} per bin")
     write_json(
         options.json,
         {

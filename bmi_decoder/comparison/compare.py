@@ -30,8 +30,8 @@ class Run:
     reused : bool
         Whether it had been trained before.
     figures : dict
-        ``validation`` and ``test`` per variant, ``operations``, ``filter_macs``, ``memory``, ``speed`` and
-        ``training_s``.
+        ``validation`` and ``test`` per variant, ``operations``, ``bit_budget``, ``filter_macs``, ``memory``, ``speed``
+        and ``training_s``.
     """
 
     entrant: Entrant
@@ -123,11 +123,9 @@ def _found_or_trained(
 def _figures(bundle: Bundle, recording: Recording, split: SplitSettings) -> dict[str, Any]:
     start = split.bounds(recording.n_bins)[1]
     pipeline = Pipeline(bundle)
-    counted, missing = operations(bundle, recording, start, recording.n_bins)
     return {
         **bundle.manifest.metrics,
-        "operations": counted,
-        "operations_missing": missing,
+        **operations(bundle, recording, start, recording.n_bins),
         "filter_macs": filter_operations(pipeline),
         "memory": memory(bundle, pipeline),
         "speed": time_steps(pipeline, recording.counts[start : start + _TIMED_BINS], 2000),

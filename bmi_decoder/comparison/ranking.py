@@ -14,6 +14,7 @@ from bmi_decoder.comparison.entrant import Entrant
 from bmi_decoder.recording import Recording
 
 RANKED_BY = "validation R2 of the variant with the best validation R2, mean over seeds"
+_COSTS = ("operations", "macs", "acs", "dense", "footprint_bytes", "bit_budget", "s_ace", "ns_ace")
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Standing:
     ----------
     validation, test, test_causal : dict of Figure
         R2 per variant.
-    operations, dense, footprint_bytes : Figure or None
+    operations, dense, footprint_bytes, bit_budget, s_ace, ns_ace : Figure or None
         Of the decoder without filters; None where operations cannot be counted.
     filter_macs : dict
         Operations that each variant's filter adds, mean over seeds.
@@ -59,6 +60,9 @@ class Standing:
     acs: Figure | None
     dense: Figure | None
     footprint_bytes: Figure | None
+    bit_budget: Figure | None
+    s_ace: Figure | None
+    ns_ace: Figure | None
     filter_macs: dict[str, float]
     step_us: Figure
     training_s: Figure
@@ -87,10 +91,12 @@ def _standing(entrant: Entrant, runs: Sequence[Run]) -> Standing:
         return {name: Figure.of([_number(run.figures[part][name][field]) for run in runs]) for name in variants}
 
     counted = [run.figures["operations"] for run in runs]
-    costs: dict[str, Figure | None] = dict.fromkeys(("operations", "macs", "acs", "dense", "footprint_bytes"))
+    costs: dict[str, Figure | None] = dict.fromkeys(_COSTS)
     if all(entry is not None for entry in counted):
         costs |= {name: Figure.of([c[name] for c in counted]) for name in ("macs", "acs", "dense", "footprint_bytes")}
         costs["operations"] = Figure.of([c["macs"] + c["acs"] for c in counted])
+        budgets = [run.figures["bit_budget"] for run in runs]
+        costs |= {name: Figure.of([b[name] for b in budgets]) for name in ("bit_budget", "s_ace", "ns_ace")}
     return Standing(
         entrant,
         tuple(runs),
@@ -130,7 +136,7 @@ def as_json(recording: Recording, standings: Sequence[Standing], failures: Seque
                 },
                 **{
                     field: None if getattr(standing, field) is None else asdict(getattr(standing, field))
-                    for field in ("operations", "macs", "acs", "dense", "footprint_bytes", "step_us", "training_s")
+                    for field in (*_COSTS, "step_us", "training_s")
                 },
                 "filter_macs": standing.filter_macs,
                 "lookahead_s": standing.lookahead_s,

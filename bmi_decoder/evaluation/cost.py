@@ -15,14 +15,20 @@ MOST_BINS = 20_000
 """Bins that operations are measured on; a recording has enough of them for three digits."""
 
 
-def operations(bundle: Bundle, recording: Recording, start: int, stop: int) -> tuple[dict[str, Any] | None, str | None]:
-    """Operations per bin of the raw decoder on bins ``start`` to ``stop``, or None and the reason why not.
+def operations(bundle: Bundle, recording: Recording, start: int, stop: int) -> dict[str, Any]:
+    """Operations per bin of the raw decoder on bins ``start`` to ``stop``.
 
     Counts need the torch parameters, hence the training extra and the decoder's package. See
     `bmi_decoder.evaluation.operations.measure_operations`; no more than `MOST_BINS` are measured.
+
+    Returns
+    -------
+    dict
+        ``operations`` and ``bit_budget``, both None where they cannot be counted; ``operations_missing`` then says
+        why, and is None otherwise.
     """
     if find_spec("torch") is None:
-        return None, "operations are counted on the torch parameters: pip install 'bmi-decoder[train]'"
+        return _missing("operations are counted on the torch parameters: pip install 'bmi-decoder[train]'")
     import torch
 
     from bmi_decoder.decoders.restore import restore_decoder
@@ -34,9 +40,14 @@ def operations(bundle: Bundle, recording: Recording, start: int, stop: int) -> t
         stop = min(stop, start + MOST_BINS)
         x = torch.from_numpy(decoder_input(recording, bundle.manifest.input_filter))
         spans = [(max(a, start), min(b, stop)) for a, b in recording.spans if a < stop and b > start]
-        return measure_operations(decoder, [x[a:b] for a, b in spans]), None
+        counted = measure_operations(decoder, [x[a:b] for a, b in spans])
+        return {"operations": counted, "operations_missing": None, "bit_budget": counted.pop("bit_budget")}
     except BmiError as error:
-        return None, str(error)
+        return _missing(str(error))
+
+
+def _missing(reason: str) -> dict[str, Any]:
+    return {"operations": None, "operations_missing": reason, "bit_budget": None}
 
 
 def filter_operations(pipeline: Pipeline) -> dict[str, int]:

@@ -32,8 +32,8 @@ class Judgement:
     seen : bool
         Whether the decoder was trained on this recording; then only its test part is judged.
     figures : dict
-        ``variants``, ``operations`` (null with ``operations_missing``, a reason), ``filter_macs``, ``memory`` and
-        ``speed``.
+        ``variants``, ``operations`` and ``bit_budget`` (null with ``operations_missing``, a reason), ``filter_macs``,
+        ``memory`` and ``speed``.
     """
 
     bundle: Bundle
@@ -60,11 +60,9 @@ def judge(bundle: Bundle, recording: Recording) -> Judgement:
     train, validation, test = training.split
     split = SplitSettings(train=train, validation=validation, test=test)
     start = split.bounds(recording.n_bins)[1] if seen else 0
-    counted, missing = operations(bundle, recording, start, recording.n_bins)
     figures = {
         "variants": accuracy(pipeline, recording, decoded, start),
-        "operations": counted,
-        "operations_missing": missing,
+        **operations(bundle, recording, start, recording.n_bins),
         "filter_macs": filter_operations(pipeline),
         "memory": memory(bundle, pipeline),
         "speed": time_steps(pipeline, recording.counts[start : start + _TIMED_BINS]),

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from bmi_decoder.decoders.decoder import Decoder
 from bmi_decoder.errors import BmiError
+from bmi_decoder.evaluation.bit_budget import BitBudget
 from bmi_decoder.layers.layer import Layer, State
 
-FLOAT_BITS = 32
 CHUNK = 1000
 """Bins that are decoded between two counts; bounds memory, changes no figure but the kind of a layer's input."""
 
@@ -32,6 +32,7 @@ class _Tally:
 class _Counts:
     """Sums over the whole stretch."""
 
+    budget: BitBudget
     synapses: dict[tuple[int, int], _Tally] = field(default_factory=dict)
     connections: dict[tuple[int, int], tuple[Tensor, ...]] = field(default_factory=dict)
     seen: set[int] = field(default_factory=set)
@@ -47,6 +48,7 @@ class _Counts:
             tally.effective += synapses.effective
             tally.spiking &= synapses.spiking
             self.connections[(id(layer), i)] = synapses.connections
+            self.budget.take(layer, i, synapses)
         activations = layer.activations(x, y, state)
         if activations is not None:
             self.n_active += int(torch.count_nonzero(activations))
@@ -71,8 +73,7 @@ def measure_operations(decoder: Decoder, stretches: Sequence[Tensor], state: Sta
     dict
         ``dense``, ``macs`` and ``acs`` per bin; ``footprint_bytes`` of parameters and buffers;
         ``connection_sparsity`` and ``activation_sparsity`` (0 to 1); ``state_floats`` carried from bin to bin;
-        ``s_ace`` and ``ns_ace``, operations per bin times bits of weight and bits of input, without and with
-        activity; ``bins`` measured.
+        ``bit_budget``, see `BitBudget.figures`, and its totals ``s_ace`` and ``ns_ace``; ``bins`` measured.
 
     Raises
     ------
@@ -85,10 +86,9 @@ def measure_operations(decoder: Decoder, stretches: Sequence[Tensor], state: Sta
     weight and input both differ from zero; it is an accumulation (AC) where all inputs of the matrix are -1, 0
     or 1, and a multiply-accumulation (MAC) otherwise; dense counts all. Biases and activation functions do not
     count, element-wise products of gated cells do. Here a matrix is of one kind for the whole stretch.
-    Shen et al. 2024 (arXiv 2311.10802) for S-ACE and NS-ACE; weights are float32, spikes have one bit.
     """
     decoder.eval()
-    counts = _Counts()
+    counts = _Counts(BitBudget(decoder))
     n_bins = 0
     try:
         with _watched(decoder, counts):
@@ -105,7 +105,7 @@ def measure_operations(decoder: Decoder, stretches: Sequence[Tensor], state: Sta
     tallies = counts.synapses.values()
     weights = [weight for group in counts.connections.values() for weight in group]
     n_weights = sum(weight.numel() for weight in weights)
-    bits = [FLOAT_BITS * (1 if tally.spiking else FLOAT_BITS) for tally in tallies]
+    budget = counts.budget.figures(n_bins)
     return {
         "dense": sum(tally.dense for tally in tallies) / n_bins,
         "macs": sum(tally.effective for tally in tallies if not tally.spiking) / n_bins,
@@ -114,8 +114,9 @@ def measure_operations(decoder: Decoder, stretches: Sequence[Tensor], state: Sta
         "connection_sparsity": sum(int((weight == 0).sum()) for weight in weights) / n_weights if n_weights else 0.0,
         "activation_sparsity": 1 - counts.n_active / counts.n_activations if counts.n_activations else 0.0,
         "state_floats": sum(value.numel() for value in decoder.initial_state(1).values()),
-        "s_ace": sum(b * tally.dense for b, tally in zip(bits, tallies, strict=True)) / n_bins,
-        "ns_ace": sum(b * tally.effective for b, tally in zip(bits, tallies, strict=True)) / n_bins,
+        "s_ace": budget["s_ace"],
+        "ns_ace": budget["ns_ace"],
+        "bit_budget": budget,
         "bins": n_bins,
     }
 

@@ -17,10 +17,19 @@ class Product:
     ----------
     weight : Tensor (n_out, n_in)
     inputs : Tensor (..., n_in)
+    positions : int
+        Vectors that go through the matrix at once, as the places of a convolution do. The others come one after
+        the other: their number per bin is how many inner steps the layer takes.
     """
 
     weight: Tensor
     inputs: Tensor
+    positions: int = 1
+
+    @property
+    def steps(self) -> float:
+        """How often the matrix was used, all positions at once."""
+        return self.inputs.numel() / self.inputs.shape[-1] / self.positions
 
     @property
     def dense(self) -> int:

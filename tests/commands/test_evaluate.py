@@ -32,6 +32,9 @@ def test_figures_on_the_terminal_as_json_and_as_a_page(
     assert figures["trained_on_this_recording"] and figures["start_bin"] == 1200
     assert set(figures["variants"]["raw"]) >= {"r2", "r2_causal", "correlation", "rmse_per_output", "lag_s"}
     assert figures["operations"]["footprint_bytes"] > 0
+    budget = figures["bit_budget"]
+    assert 0 < budget["ns_ace"] <= budget["s_ace"] == sum(row["s_ace"] for row in budget["layers"])
+    assert f"NS-ACE {budget['ns_ace']:,.0f} per bin" in printed.out
     assert (report / "index.html").read_text().startswith("<!DOCTYPE html>")
 
 

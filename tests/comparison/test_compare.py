@@ -95,6 +95,7 @@ def made_up(name: str, seed: int, validation: float, test: float, counted: bool 
             "test": variants(test),
             "operations": operations if counted else None,
             "operations_missing": None if counted else "because",
+            "bit_budget": {"bit_budget": 32.0, "s_ace": 3200.0, "ns_ace": 160.0 + seed} if counted else None,
             "filter_macs": {"raw": 0, "high_accuracy": 64},
             "memory": {},
             "speed": {"step_us": {"p50": 2.0, "p99": 3.0, "max": 9.0}},
@@ -118,12 +119,15 @@ def test_order_follows_validation_and_never_the_test_part() -> None:
     assert good.test["raw"].deviation == pytest.approx(math.sqrt(0.005))
     assert good.best_variant == "high_accuracy"
     assert good.operations == Figure(15.5, math.sqrt(0.5))
-    assert standings[2].operations is None
+    assert good.ns_ace == Figure(160.5, math.sqrt(0.5))
+    assert standings[2].operations is standings[2].ns_ace is None
     html = comparison_page(recording(100), standings, [])
     checked(html)
     assert html.index("good") < html.index("lucky")
     value = as_json(recording(100), standings, [Failure(runs[0].entrant, 4, "no")])
+    assert "<h2>Bit budget</h2>" in html
     assert [decoder["rank"] for decoder in value["decoders"]] == [1, 2, 3]
+    assert value["decoders"][0]["s_ace"] == {"mean": 3200.0, "deviation": 0.0}
     assert value["failed"] == [{"name": "lucky", "seed": 4, "reason": "no"}]
 
 

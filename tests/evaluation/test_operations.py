@@ -98,7 +98,7 @@ def test_one_count_of_two_makes_the_products_multiplications() -> None:
     x[5, 0], x[3500, 1] = 1, 2  # in different chunks
     measured = measure_operations(decoder, [x])
     assert (measured["acs"], measured["macs"]) == (0, 4 / 4000)
-    assert measured["s_ace"] == 6 * 32 * 32
+    assert measured["s_ace"] == 6 * 32 * 2
 
 
 def test_activation_sparsity_counts_spikes_of_all_neurons() -> None:

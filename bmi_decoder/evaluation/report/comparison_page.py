@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from bmi_decoder.comparison.compare import Failure
 from bmi_decoder.comparison.ranking import RANKED_BY, Figure, Standing
+from bmi_decoder.evaluation.report.bit_budget_tables import budget_per_decoder
 from bmi_decoder.evaluation.report.chart import Chart, legend
 from bmi_decoder.evaluation.report.page import figures, page, paragraph, section, table
 from bmi_decoder.evaluation.report.scale import padded
@@ -36,6 +37,7 @@ def comparison_page(recording: Recording, standings: Sequence[Standing], failure
             _pareto(standings),
             _filters(standings),
             _cost(standings),
+            budget_per_decoder(standings),
         ],
     )
 

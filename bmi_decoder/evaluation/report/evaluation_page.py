@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bmi_decoder.evaluation.judgement import Judgement
+from bmi_decoder.evaluation.report.bit_budget_tables import budget_per_layer
 from bmi_decoder.evaluation.report.chart import Chart, legend
 from bmi_decoder.evaluation.report.filter_charts import filter_pictures, filter_table
 from bmi_decoder.evaluation.report.movement_charts import lag_sentence, over_time, trajectories
@@ -41,6 +42,7 @@ def evaluation_page(judgement: Judgement, name: str) -> str:
             _paths(judgement, styles),
             _filters(judgement),
             _cost(judgement),
+            _bit_budget(judgement),
             _latency(judgement),
         ],
     )
@@ -147,6 +149,11 @@ def _cost(judgement: Judgement) -> str:
             "note",
         ),
     )
+
+
+def _bit_budget(judgement: Judgement) -> str:
+    budget = judgement.figures["bit_budget"]
+    return "" if budget is None else budget_per_layer(budget)
 
 
 def _accuracy_and_operations(judgement: Judgement) -> str:

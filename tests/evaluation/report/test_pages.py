@@ -64,7 +64,7 @@ def test_the_page_is_complete_in_itself_and_has_the_figures() -> None:
     assert "my &lt;decoder&gt;" in html and "<decoder>" not in html
     for values in judgement.figures["variants"].values():
         assert score(values["r2"]) in html and score(values["r2_causal"]) in html
-    for heading in ("Accuracy", "Paths", "Output filters", "Operations and memory", "Computing time"):
+    for heading in ("Accuracy", "Paths", "Output filters", "Operations and memory", "Bit budget", "Computing time"):
         assert f"<h2>{heading}</h2>" in html
     assert "hot, measured here" in html
     assert "prefers-color-scheme: dark" in html and "@media print" in html
