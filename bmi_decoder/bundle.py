@@ -34,6 +34,26 @@ class OutputInfo(Settings):
     unit: str
 
 
+class PretrainingSession(Settings):
+    """A session that a decoder was trained on before the one that it is for."""
+
+    source: str
+    fingerprint: str
+    bins: int
+
+
+class PretrainingInfo(Settings):
+    """What a decoder learned before it was trained on the recording that it is for."""
+
+    sessions: tuple[PretrainingSession, ...]
+    recipe: dict[str, Any]
+    fine_tune_rate: float = Field(description="What the learning rate of the training afterwards was multiplied by.")
+    epochs: int
+    best_epoch: int
+    validation_r2: float
+    seconds: float
+
+
 class TrainingInfo(Settings):
     """Where a decoder comes from."""
 
@@ -46,6 +66,7 @@ class TrainingInfo(Settings):
     epochs: int
     best_epoch: int
     seconds: float
+    pretraining: PretrainingInfo | None = None
 
     @field_validator("split")
     @classmethod

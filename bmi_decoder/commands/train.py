@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -20,7 +20,11 @@ from bmi_decoder.commands.options import (
     write_json,
 )
 from bmi_decoder.commands.training_extra import require_training_extra
+from bmi_decoder.errors import InputError
 from bmi_decoder.formats import read_recording
+
+if TYPE_CHECKING:
+    from bmi_decoder.training.pretraining import PretrainSettings
 
 
 def register(subparsers: Any) -> None:
@@ -54,6 +58,27 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="go on where a killed run stopped, from BUNDLE.checkpoint if it is there"
     )
+    parser.add_argument(
+        "--pretrain-on",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="OTHER",
+        help="train on all of this session first, and on RECORDING afterwards; repeat it for more sessions",
+    )
+    parser.add_argument(
+        "--pretrain-set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="recipe field of the pretraining alone",
+    )
+    parser.add_argument(
+        "--fine-tune-rate",
+        type=float,
+        metavar="F",
+        help="what the learning rate is multiplied by after pretraining (default 0.3)",
+    )
     add_json(parser)
     parser.set_defaults(run=run)
 
@@ -63,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
     require_training_extra("train")
     import torch
 
-    from bmi_decoder.training.train import TrainSettings, train
+    from bmi_decoder.training.train import TrainSettings, pretraining_checkpoint, train
 
     torch.set_num_threads(options.threads)
 
@@ -75,14 +100,16 @@ def run(options: argparse.Namespace) -> int:
         split=parse_split(options.split),
         seed=options.seed,
         device=options.device,
+        pretraining=_pretraining(options),
     )
     check_output(options.out, makes_folders=True)
     check_output(options.json)
     checkpoint = options.out.with_name(options.out.name + ".checkpoint")
-    if options.resume and not checkpoint.exists():
+    if options.resume and not any(path.exists() for path in (checkpoint, pretraining_checkpoint(checkpoint))):
         say(f"{checkpoint} is not there: training begins at the beginning")
     bin_s = None if options.bin_ms is None else options.bin_ms / 1e3
     recording = read_recording(options.recording, bin_s)
+    pretrain_on = [read_recording(path, bin_s) for path in options.pretrain_on]
     columns = (
         TextColumn("training {task.fields[decoder]}"),
         BarColumn(),
@@ -99,6 +126,7 @@ def run(options: argparse.Namespace) -> int:
             lambda epoch, total, score: bar.update(task, completed=epoch, total=total, score=score),
             checkpoint,
             options.resume,
+            pretrain_on,
         )
     write_bundle(bundle, options.out)
     say(_summary(bundle, options.out))
@@ -112,6 +140,19 @@ def _summary(bundle: Bundle, path: Path) -> str:
         delay = f", {figures['lookahead_s'] * 1e3:.0f} ms lookahead" if figures["lookahead_s"] else ""
         lines.append(f"  {variant:14} test R2 {figures['r2']:.3f}{delay}")
     return "\n".join(lines)
+
+
+def _pretraining(options: argparse.Namespace) -> PretrainSettings:
+    from bmi_decoder.training.pretraining import PretrainSettings
+
+    if not options.pretrain_on and (options.pretrain_set or options.fine_tune_rate is not None):
+        raise InputError(
+            "--pretrain-set and --fine-tune-rate need sessions to pretrain on: name them with --pretrain-on"
+        )
+    overrides = parse_assignments(options.pretrain_set)
+    if options.fine_tune_rate is None:
+        return PretrainSettings(overrides)
+    return PretrainSettings(overrides, options.fine_tune_rate)
 
 
 def _positive(text: str) -> int:

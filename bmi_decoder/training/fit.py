@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -36,6 +37,12 @@ class Stretch:
 
     x: Tensor
     y: Tensor
+
+    def standardised(self) -> tuple[Stretch, Tensor, Tensor]:
+        """With targets of mean 0 and deviation 1, and the scale and shift (K,) that lead back."""
+        scale, shift = torch.std_mean(self.y, 0)
+        scale = scale.clamp(min=1e-12)
+        return Stretch(self.x, (self.y - shift) / scale), scale, shift
 
 
 @dataclass(frozen=True)
@@ -94,56 +101,56 @@ def fit(
     if decoder.closed_form:
         decoder.fit_closed_form(train.x, train.y, validation.x, validation.y)
         decoder.eval()
-        score = mean_r2(validation.y.numpy(), _predict(decoder, validation.x).numpy())
-        return FitReport(0, 0, score, time.perf_counter() - started)
+        reached = mean_r2(validation.y.numpy(), predict(decoder, validation.x).numpy())
+        return FitReport(0, 0, reached, time.perf_counter() - started)
     torch.manual_seed(seed)  # dropout layers draw from the global generator
     decoder.calibrate(train.x)
-    scale, shift = torch.std_mean(train.y, 0)
-    scale = scale.clamp(min=1e-12)
-    standardised = Stretch(train.x, (train.y - shift) / scale)
+    standardised, scale, shift = train.standardised()
     on = torch.device("cpu") if device is None else device
-    loop = _Loop(decoder, standardised, recipe, recipe.window(bin_s), seed, are_counts, on)
-    saved = None if checkpoint is None else checkpoint.load()
-    if saved is not None:
-        loop.load_state(saved)
-    seconds_before = loop.seconds
-    while not loop.finished:
-        loop.train_epoch()
-        estimate = _predict(loop.averaged.decoder, validation.x, loop.device) * scale + shift
-        score = mean_r2(validation.y.numpy(), estimate.numpy())
-        loop.judge(score)
-        loop.seconds = seconds_before + time.perf_counter() - started
-        if checkpoint is not None and checkpoint.is_due() and not loop.finished:
-            checkpoint.save(loop.state())
-        if progress is not None:
-            progress(loop.epoch, loop.epochs, score)
+    loop = Loop(decoder, [standardised], recipe, recipe.window(bin_s), seed, are_counts, on)
+
+    def score(current: Decoder) -> float:
+        estimate = predict(current, validation.x, loop.device) * scale + shift
+        return mean_r2(validation.y.numpy(), estimate.numpy())
+
+    loop.run(score, progress, checkpoint)
     decoder.to("cpu")
     decoder.load_state_dict(loop.weights)
     decoder.eval()
     decoder.scale_output(scale, shift)
-    seconds = seconds_before + time.perf_counter() - started
-    return FitReport(loop.epoch, loop.best_epoch, float(loop.best), seconds)
+    return loop.report()
 
 
-class _Loop:
-    """Everything that changes from epoch to epoch."""
+class Loop:
+    """Everything that changes from epoch to epoch.
+
+    Parameters
+    ----------
+    sessions : sequence of Stretch
+        With standardised targets. Each update takes a window of lanes from all of them.
+    enter : callable, optional
+        Makes the decoder ready for session i.
+    """
 
     def __init__(
         self,
         decoder: Decoder,
-        train: Stretch,
+        sessions: Sequence[Stretch],
         recipe: Recipe,
         window: int,
         seed: int,
         are_counts: bool,
         device: torch.device,
+        enter: Callable[[Decoder, int], None] | None = None,
     ) -> None:
         self.device = device
-        self._decoder, self._train, self._recipe = decoder.to(device), train, recipe
+        self._decoder, self._sessions, self._recipe, self._enter = decoder.to(device), sessions, recipe, enter
         self._generator = torch.Generator().manual_seed(seed)
         self._augment = Augmentation(recipe, are_counts, self._generator)
         self._window = window
-        windows = n_windows(len(train.x), recipe.lanes, self._window)
+        total = sum(len(session.x) for session in sessions)
+        self._lanes = [max(1, round(recipe.lanes * len(session.x) / total)) for session in sessions]
+        windows = max(n_windows(len(s.x), n, window) for s, n in zip(sessions, self._lanes, strict=True))
         self.epochs = recipe.passes(windows)
         self._optimiser = make_optimiser(decoder, recipe)
         self._schedule = Schedule(self._optimiser, recipe, self.epochs * windows)
@@ -165,32 +172,66 @@ class _Loop:
             self.best, self.best_epoch = score, self.epoch
             self.weights = copy.deepcopy(self.averaged.decoder.state_dict())
 
-    def train_epoch(self) -> None:
-        """One pass over the training part."""
-        decoder, recipe = self._decoder, self._recipe
-        decoder.train()
-        state = None
-        for inputs, targets in lanes(self._train.x, self._train.y, recipe.lanes, self._window, self._generator):
-            settling = 0
-            if state is None:
-                # The lanes begin in mid-stream, where a state of rest is wrong: the first bins only fill it.
-                state, settling = decoder.initial_state(inputs.shape[0]), min(_SETTLING_BINS, self._window // 2)
-            x, y = self._augment(inputs).to(self.device), targets.to(self.device)
-            estimate, state = decoder.scan(x, _on(self.device, state))
-            state = {name: value.detach() for name, value in state.items()}
-            self._update(torch.nn.functional.mse_loss(estimate[:, settling:], y[:, settling:]))
+    def run(self, score: Callable[[Decoder], float], progress: Progress | None, checkpoint: Checkpoint | None) -> None:
+        """Go on to the end, from the checkpoint if it holds anything; `score` gives a decoder's validation R2."""
+        started = time.perf_counter()
+        saved = None if checkpoint is None else checkpoint.load()
+        if saved is not None:
+            self.load_state(saved)
+        before = self.seconds
+        while not self.finished:
+            self.train_epoch()
+            reached = score(self.averaged.decoder)
+            self.judge(reached)
+            self.seconds = before + time.perf_counter() - started
+            if checkpoint is not None and checkpoint.is_due() and not self.finished:
+                checkpoint.save(self.state())
+            if progress is not None:
+                progress(self.epoch, self.epochs, reached)
 
-    def _update(self, loss: Tensor) -> None:
-        recipe = self._recipe
+    def report(self) -> FitReport:
+        """What was done."""
+        return FitReport(self.epoch, self.best_epoch, float(self.best), self.seconds)
+
+    def train_epoch(self) -> None:
+        """One pass over the training part: each update on one window of all sessions that have not ended."""
+        self._decoder.train()
+        states: list[State | None] = [None] * len(self._sessions)
+        streams = [
+            lanes(session.x, session.y, n, self._window, self._generator)
+            for session, n in zip(self._sessions, self._lanes, strict=True)
+        ]
+        for windows in zip_longest(*streams):
+            bins = [0 if window is None else window[0].shape[0] * window[0].shape[1] for window in windows]
+            for i, window in enumerate(windows):
+                if window is not None:
+                    if self._enter is not None:
+                        self._enter(self._decoder, i)
+                    states[i] = self._learn(window[0], window[1], states[i], bins[i] / sum(bins))
+            self._update()
+
+    def _learn(self, inputs: Tensor, targets: Tensor, state: State | None, weight: float) -> State:
+        """Add the gradient of one window (B, T, ...), and give the state behind it; None begins lanes."""
+        settling = 0
+        if state is None:
+            # The lanes begin in mid-stream, where a state of rest is wrong: the first bins only fill it.
+            state, settling = self._decoder.initial_state(inputs.shape[0]), min(_SETTLING_BINS, self._window // 2)
+        x, y = self._augment(inputs).to(self.device), targets.to(self.device)
+        estimate, state = self._decoder.scan(x, on_device(self.device, state))
+        loss = torch.nn.functional.mse_loss(estimate[:, settling:], y[:, settling:])
         if not torch.isfinite(loss):
             raise BmiError(
                 f"training loss is {loss.item()} in epoch {self.epoch + 1}: lower the learning rate, for example "
-                f"--set learning_rate={recipe.learning_rate / 4:.2g}, or check the recording for outliers"
+                f"--set learning_rate={self._recipe.learning_rate / 4:.2g}, or check the recording for outliers"
             )
-        self._optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self._decoder.parameters(), recipe.gradient_clip)
+        (weight * loss).backward()
+        return {name: value.detach() for name, value in state.items()}
+
+    def _update(self) -> None:
+        """One step along the gradient that has been added up."""
+        torch.nn.utils.clip_grad_norm_(self._decoder.parameters(), self._recipe.gradient_clip)
         self._optimiser.step()
+        self._optimiser.zero_grad()
         self._schedule.step()
         self.averaged.update()
 
@@ -229,18 +270,19 @@ class _Loop:
             torch.cuda.set_rng_state(state["cuda_generator"], self.device)
 
 
-def _on(device: torch.device, state: State) -> State:
+def on_device(device: torch.device, state: State) -> State:
+    """The state there."""
     return {name: value.to(device) for name, value in state.items()}
 
 
 @torch.no_grad()
-def _predict(decoder: Decoder, x: Tensor, device: torch.device | None = None) -> Tensor:
+def predict(decoder: Decoder, x: Tensor, device: torch.device | None = None) -> Tensor:
     """Estimates from the initial state on, on the CPU."""
     was_training = decoder.training
     decoder.eval()
     state = decoder.initial_state(1)
     if device is not None:
-        x, state = x.to(device), _on(device, state)
+        x, state = x.to(device), on_device(device, state)
     y = decoder.scan(x[None], state)[0][0]
     decoder.train(was_training)
     return y.cpu()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from bmi_decoder.config import Settings
+from bmi_decoder.errors import InputError
 
 _FEWEST_PASSES = 4
 _LONGEST_WINDOW = 250
@@ -51,3 +53,12 @@ class Recipe(Settings):
         if self.epochs is not None:
             return self.epochs
         return max(_FEWEST_PASSES, math.ceil(self.updates / updates_per_pass))
+
+
+def recipe_with(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
+    """A recipe with other values in some fields; raises InputError for a value or field that it cannot have."""
+    try:
+        return Recipe(**{**recipe.model_dump(), **overrides})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"training setting {first['loc'][0]} is {first['input']!r}: {first['msg']}") from None

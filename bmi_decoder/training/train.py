@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 
 import bmi_decoder
-from bmi_decoder.bundle import Bundle, Manifest, OutputInfo, TrainingInfo
+from bmi_decoder.bundle import Bundle, Manifest, OutputInfo, PretrainingInfo, TrainingInfo
 from bmi_decoder.config import InputFilterSettings, OutputFilterSettings, SplitSettings
 from bmi_decoder.decoders.decoder import Decoder
 from bmi_decoder.decoders.registry import build_decoder, decoder_class
@@ -29,7 +29,8 @@ from bmi_decoder.training.device import training_device
 from bmi_decoder.training.export import export_onnx, export_weights, lower
 from bmi_decoder.training.fit import FitReport, Progress, Stretch, fit
 from bmi_decoder.training.output_filters import choose_output_filters
-from bmi_decoder.training.recipe import Recipe
+from bmi_decoder.training.pretraining import PretrainSettings, check_sessions, pretrain, pretraining_info
+from bmi_decoder.training.recipe import Recipe, recipe_with
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class TrainSettings:
     device : str
         Where the training loop runs: ``cpu``, ``cuda`` or ``cuda:N``. The same seed gives the same weights on the
         CPU; on a GPU nearly.
+    pretraining : PretrainSettings
+        If there is one: how it differs, and how the training after it does.
     """
 
     decoder: str
@@ -60,6 +63,7 @@ class TrainSettings:
     split: SplitSettings = field(default_factory=SplitSettings)
     seed: int = 0
     device: str = "cpu"
+    pretraining: PretrainSettings = field(default_factory=PretrainSettings)
 
 
 def train(
@@ -68,6 +72,7 @@ def train(
     progress: Progress | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
+    pretrain_on: Sequence[Recording] = (),
 ) -> Bundle:
     """Train a decoder on the first part of a recording, choose on the second, report on the third.
 
@@ -80,6 +85,9 @@ def train(
         File that is written while training and removed at its end.
     resume : bool
         Go on from that file if there is one: the bundle is the same as without an interruption.
+    pretrain_on : sequence of Recording
+        Other sessions to train on first, all of each; see `pretrain`. The validation R2 that `progress` is told is
+        that of `recording` then too, and its count of epochs begins anew after the pretraining.
 
     Returns
     -------
@@ -90,7 +98,7 @@ def train(
     ------
     InputError
         For an unknown decoder, preset or hyper-parameter, a value that it cannot have, a recording that is too
-        short, a device that is not there, or a checkpoint of another run.
+        short, a device that is not there, a checkpoint of another run, or a session that does not fit the recording.
     """
     if not 0 <= settings.seed < 1 << 63:
         raise InputError(f"the seed must be 0 to 2**63 - 1, got {settings.seed}")
@@ -109,14 +117,25 @@ def train(
         for a, b in ((0, first_validation), (first_validation, first_test))
     )
     are_counts = settings.input_filter is None
-    keeper = None
+    keeper = early_keeper = early = None
     if checkpoint is not None:
-        keeper = Checkpoint(checkpoint, run_key(recording.fingerprint(), settings), resume)
+        key = run_key(recording.fingerprint(), settings, [session.fingerprint() for session in pretrain_on])
+        keeper = Checkpoint(checkpoint, key, resume)
+        early_keeper = Checkpoint(pretraining_checkpoint(checkpoint), key, resume)
+    if pretrain_on:
+        check_sessions(recording, pretrain_on)
+        first_recipe = recipe_with(recipe, settings.pretraining.overrides)
+        done = pretrain(
+            decoder, [_stretch(session, settings) for session in pretrain_on], first, second, first_recipe,
+            recording.bin_s, settings.seed, are_counts, progress, early_keeper, device,
+        )  # fmt: skip
+        early = pretraining_info(pretrain_on, first_recipe, settings.pretraining, done)
+        recipe = recipe_with(recipe, {"learning_rate": recipe.learning_rate * settings.pretraining.fine_tune_rate})
     report = fit(decoder, first, second, recipe, recording.bin_s, settings.seed, are_counts, progress, keeper, device)
     decoder.finalise(x_step=1.0 if are_counts else 0.0)
     decoder.eval()
     bundle = Bundle(
-        _manifest(recording, settings, decoder, recipe, report),
+        _manifest(recording, settings, decoder, recipe, report, early),
         lower(decoder),
         export_weights(decoder),
         export_onnx(decoder),
@@ -128,12 +147,18 @@ def train(
         "validation": evaluate(pipeline, recording, first_validation, first_test),
         "test": evaluate(pipeline, recording, first_test),
     }
-    if keeper is not None:
+    if keeper is not None and early_keeper is not None:
         keeper.remove()
+        early_keeper.remove()
     return _with(bundle, metrics=metrics)
 
 
-def run_key(fingerprint: str, settings: TrainSettings) -> str:
+def pretraining_checkpoint(checkpoint: Path) -> Path:
+    """Where the pretraining is kept that comes before what this checkpoint keeps."""
+    return checkpoint.with_name(checkpoint.name + ".pretraining")
+
+
+def run_key(fingerprint: str, settings: TrainSettings, pretrain_on: Sequence[str] = ()) -> str:
     """Names a training run: equal keys give equal bundles.
 
     Parameters
@@ -141,6 +166,8 @@ def run_key(fingerprint: str, settings: TrainSettings) -> str:
     fingerprint : str
         Of the recording.
     settings : TrainSettings
+    pretrain_on : sequence of str
+        Fingerprints of the sessions to train on first.
     """
     parts = {
         "recording": fingerprint,
@@ -151,6 +178,7 @@ def run_key(fingerprint: str, settings: TrainSettings) -> str:
         "split": settings.split.model_dump(),
         "seed": settings.seed,
         "device": torch.device(settings.device).type,
+        "pretraining": [*pretrain_on, asdict(settings.pretraining)] if pretrain_on else None,
         "code": code_version(__name__, decoder_class(settings.decoder).__module__),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -178,12 +206,12 @@ def _decoder_and_recipe(recording: Recording, settings: TrainSettings) -> tuple[
     adapted = cls.adapt(preset.hyper_parameters, recording.bin_s, are_counts=settings.input_filter is None)
     hyper_parameters = {**adapted, **overrides}
     decoder = build_decoder(settings.decoder, recording.n_channels, recording.n_outputs, hyper_parameters)
-    try:
-        recipe = Recipe(**{**preset.recipe.model_dump(), **recipe_overrides})
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(f"training setting {first['loc'][0]} is {first['input']!r}: {first['msg']}") from None
-    return decoder, recipe
+    return decoder, recipe_with(preset.recipe, recipe_overrides)
+
+
+def _stretch(session: Recording, settings: TrainSettings) -> Stretch:
+    x = torch.from_numpy(decoder_input(session, settings.input_filter))
+    return Stretch(x, torch.from_numpy(session.kinematics.astype(np.float32)))
 
 
 def _chosen_filters(
@@ -195,7 +223,12 @@ def _chosen_filters(
 
 
 def _manifest(
-    recording: Recording, settings: TrainSettings, decoder: Decoder, recipe: Recipe, report: FitReport
+    recording: Recording,
+    settings: TrainSettings,
+    decoder: Decoder,
+    recipe: Recipe,
+    report: FitReport,
+    early: PretrainingInfo | None,
 ) -> Manifest:
     split = settings.split
     return Manifest(
@@ -216,6 +249,7 @@ def _manifest(
             epochs=report.epochs,
             best_epoch=report.best_epoch,
             seconds=round(report.seconds, 1),
+            pretraining=early,
         ),
         versions={
             "bmi-decoder": bmi_decoder.__version__,

@@ -82,6 +82,22 @@ class TestTrain:
         assert (training.preset, training.seed, training.split) == ("paper", 9, (0.6, 0.2, 0.2))
         assert training.recipe["epochs"] == training.epochs == 2
 
+    def test_pretraining_on_two_sessions(self, files: Files, tmp_path: Path) -> None:
+        names = [tmp_path / f"{seed}.npz" for seed in (1, 2)]
+        for seed, name in enumerate(names, 1):
+            run("simulate", name, "--seconds", "5", "--channels", "8", "--seed", str(seed))
+        run(
+            *("train", files.recording, "--decoder", "lstm", "--out", tmp_path / "b.bmi", *FEW_STEPS, "--bin-ms", "8"),
+            *("--pretrain-on", names[0], "--pretrain-on", names[1]),
+            *("--pretrain-set", "epochs=2", "--fine-tune-rate", "0.5"),
+        )
+        training = read_bundle(tmp_path / "b.bmi").manifest.training
+        early = training.pretraining
+        assert early is not None
+        assert [one.source for one in early.sessions] == [f"simulated subject 0, seed {seed}" for seed in (1, 2)]
+        assert (early.epochs, early.fine_tune_rate, training.epochs) == (2, 0.5, 1)
+        assert training.recipe["learning_rate"] == 0.5 * early.recipe["learning_rate"]
+
     def test_equal_seeds_give_equal_decoders(self, files: Files, tmp_path: Path) -> None:
         arguments = ("train", files.recording, "--decoder", "lstm", *FEW_STEPS)
         run(*arguments, "--out", tmp_path / "a.bmi")
