@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
@@ -60,6 +60,10 @@ class TrainingInfo(Settings):
     source: str = Field(description="The recording, as its reader names it.")
     fingerprint: str = Field(description="Sha256 of the recording's counts, kinematics and time grid.")
     split: tuple[float, float, float]
+    split_by: Literal["time", "reaches"] = "time"
+    bounds: tuple[int, int] | None = Field(
+        None, description="First bin of the validation and of the test part; null where the shares say it."
+    )
     preset: str
     recipe: dict[str, Any]
     seed: int

@@ -161,6 +161,7 @@ class WorkerSettings(Settings):
 class SplitSettings(Settings):
     """Chronological parts of a recording: training, validation, test."""
 
+    by: Literal["time", "reaches"] = Field("time", description="What the shares are of: bins, or whole reaches.")
     train: float = Field(0.7, gt=0, lt=1)
     validation: float = Field(0.1, gt=0, lt=1)
     test: float = Field(0.2, gt=0, lt=1)
@@ -169,9 +170,11 @@ class SplitSettings(Settings):
     def _sums_to_one(self) -> Self:
         if abs(self.train + self.validation + self.test - 1) > 1e-6:
             raise ValueError("the three parts must sum to 1, for example 0.7,0.1,0.2")
+        if self.by == "reaches" and abs(self.validation - self.test) > 1e-6:
+            raise ValueError("reaches that are not for training are halved: validation and test must be equal")
         return self
 
     def bounds(self, n_bins: int) -> tuple[int, int]:
-        """First bin of the validation part and of the test part."""
+        """First bin of the validation part and of the test part, by time."""
         first = round(n_bins * self.train)
         return first, first + round(n_bins * self.validation)

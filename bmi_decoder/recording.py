@@ -39,6 +39,9 @@ class Recording:
     segments : tuple of (start, stop)
         Contiguous stretches, as bin ranges that tile ``[0, T)`` in order. Decoder state is reset between
         two segments, because time is missing there. None means one segment.
+    reaches : tuple of (start, stop)
+        Movements to one target each, as bin ranges that tile ``[0, T)`` in order; one that is shorter than a bin is
+        empty. No time is missing between them. None where they are not known.
     channels : tuple of str
         C channel labels. None means ``ch0, ch1, ...``.
     source : str
@@ -47,8 +50,8 @@ class Recording:
     Raises
     ------
     InputError
-        If shapes disagree, counts are negative or fractional, kinematics are not finite, or segments do
-        not tile the recording. The message names the first offending bin and channel.
+        If shapes disagree, counts are negative or fractional, kinematics are not finite, or segments or reaches
+        do not tile the recording. The message names the first offending bin and channel.
 
     Examples
     --------
@@ -66,6 +69,7 @@ class Recording:
     segments: tuple[tuple[int, int], ...] | None = None
     channels: tuple[str, ...] | None = None
     source: str = ""
+    reaches: tuple[tuple[int, int], ...] | None = None
 
     def __post_init__(self) -> None:
         self._check_grid()
@@ -90,6 +94,9 @@ class Recording:
         segments = ((0, n_bins),) if self.segments is None else self.segments
         object.__setattr__(self, "segments", tuple((int(start), int(stop)) for start, stop in segments))
         _check_segments(self.spans, n_bins, self._name())
+        if self.reaches is not None:
+            object.__setattr__(self, "reaches", tuple((int(start), int(stop)) for start, stop in self.reaches))
+            _check_reaches(self.reaches, n_bins, self._name())
 
     def _check_grid(self) -> None:
         for name in ("bin_s", "t0"):
@@ -135,21 +142,27 @@ class Recording:
         return self.n_bins * self.bin_s
 
     def slice(self, start: int, stop: int) -> Recording:
-        """Bins ``start`` to ``stop`` as a recording of their own, segments cut accordingly."""
+        """Bins ``start`` to ``stop`` as a recording of their own, segments and reaches cut accordingly."""
         if not 0 <= start < stop <= self.n_bins:
             raise InputError(f"{self._name()}: bins {start}:{stop} are not inside 0:{self.n_bins}")
-        cut = [(max(a, start) - start, min(b, stop) - start) for a, b in self.spans if a < stop and b > start]
+
+        def cut(spans: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+            return tuple((max(a, start) - start, min(b, stop) - start) for a, b in spans if a < stop and b > start)
+
         return replace(
             self,
             counts=self.counts[start:stop],
             kinematics=self.kinematics[start:stop],
             t0=self.t0 + start * self.bin_s,
-            segments=tuple(cut),
+            segments=cut(self.spans),
+            reaches=None if self.reaches is None else cut(self.reaches),
         )
 
     def fingerprint(self) -> str:
         """Sha256 over everything a decoder learns from, to tell which data a bundle was trained on."""
         digest = hashlib.sha256(f"{self.counts.shape}{self.bin_s!r}{self.spans}{self.outputs}".encode())
+        if self.reaches is not None:
+            digest.update(f"{self.reaches}".encode())
         digest.update(np.ascontiguousarray(self.counts, dtype="<i8").tobytes())
         digest.update(np.ascontiguousarray(self.kinematics, dtype="<f8").tobytes())
         return digest.hexdigest()
@@ -206,3 +219,9 @@ def _check_segments(segments: tuple[tuple[int, int], ...], n_bins: int, name: st
     starts = [start for start, _ in segments]
     if not segments or starts != edges[:-1] or edges[-1] != n_bins or any(a >= b for a, b in segments):
         raise InputError(f"{name}: segments {segments[:4]} must tile 0:{n_bins} in order, without holes or overlap")
+
+
+def _check_reaches(reaches: tuple[tuple[int, int], ...], n_bins: int, name: str) -> None:
+    edges = [0, *(stop for _, stop in reaches)]
+    if not reaches or [start for start, _ in reaches] != edges[:-1] or edges != sorted(edges) or edges[-1] != n_bins:
+        raise InputError(f"{name}: reaches {reaches[:4]} must tile 0:{n_bins} in order, without holes or overlap")

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bmi_decoder.commands.options import (
     add_json,
+    add_split,
     parse_assignments,
     parse_input_filter,
     parse_split,
@@ -44,7 +45,7 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="setting of all, or of one: lstm.hidden=64"
     )
-    parser.add_argument("--split", default="0.7,0.1,0.2", metavar="A,B,C", help="training, validation, test")
+    add_split(parser)
     parser.add_argument("--bin-ms", type=float, metavar="MS", help="sum the recording into wider bins first")
     parser.add_argument("--device", default="cpu", help="where training runs: cpu (default), cuda or cuda:N")
     parser.add_argument("--work", type=Path, metavar="DIR", help="where bundles are kept (default: a cache directory)")

@@ -107,11 +107,29 @@ def parse_input_filter(text: str | None) -> InputFilterSettings | None:
     )
 
 
+def add_split(parser: argparse.ArgumentParser) -> None:
+    """Add ``--split``."""
+    parser.add_argument(
+        "--split",
+        default="0.7,0.1,0.2",
+        metavar="A,B,C",
+        help="training, validation, test; or reaches:A, the first share A of the reaches for training and the rest in "
+        "halves, as NeuroBench does (reaches alone is reaches:0.5)",
+    )
+
+
 def parse_split(text: str) -> SplitSettings:
-    """``0.7,0.1,0.2``: training, validation, test."""
+    """``0.7,0.1,0.2``: training, validation, test; or ``reaches:0.5``, the share of the reaches to train on."""
+    kind, _, share = text.partition(":")
+    if kind == "reaches":
+        train = parse_value(share or "0.5")
+        rest = (1 - train) / 2 if isinstance(train, int | float) else None
+        return settings_from(
+            SplitSettings, {"by": "reaches", "train": train, "validation": rest, "test": rest}, f"--split {text}"
+        )
     parts = text.split(",")
     if len(parts) != 3:
-        raise InputError(f"--split needs three parts such as 0.7,0.1,0.2, got {text!r}")
+        raise InputError(f"--split needs three parts such as 0.7,0.1,0.2, or reaches:0.5, got {text!r}")
     names = ("train", "validation", "test")
     return settings_from(
         SplitSettings, {name: parse_value(part) for name, part in zip(names, parts, strict=True)}, f"--split {text}"

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bmi_decoder.bundle import Bundle, write_bundle
 from bmi_decoder.commands.options import (
     add_json,
+    add_split,
     check_output,
     parse_assignments,
     parse_input_filter,
@@ -43,7 +44,7 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="hyper-parameter or recipe field"
     )
-    parser.add_argument("--split", default="0.7,0.1,0.2", metavar="A,B,C", help="training, validation, test")
+    add_split(parser)
     parser.add_argument("--bin-ms", type=float, metavar="MS", help="sum the recording into wider bins first")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(

@@ -15,6 +15,7 @@ from bmi_decoder.evaluation.cost import filter_operations, memory, operations
 from bmi_decoder.evaluation.speed import time_steps
 from bmi_decoder.pipeline import Pipeline
 from bmi_decoder.recording import Recording
+from bmi_decoder.split import split_bounds
 from bmi_decoder.training.fit import Progress
 from bmi_decoder.training.train import TrainSettings, check_settings, run_key, train
 
@@ -121,7 +122,7 @@ def _found_or_trained(
 
 
 def _figures(bundle: Bundle, recording: Recording, split: SplitSettings) -> dict[str, Any]:
-    start = split.bounds(recording.n_bins)[1]
+    start = split_bounds(recording, split)[1]
     pipeline = Pipeline(bundle)
     return {
         **bundle.manifest.metrics,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bmi_decoder.bundle import Bundle
+from bmi_decoder.bundle import Bundle, TrainingInfo
 from bmi_decoder.config import SplitSettings
 from bmi_decoder.evaluation.cost import filter_operations, memory, operations
 from bmi_decoder.evaluation.speed import time_steps
@@ -57,9 +57,7 @@ def judge(bundle: Bundle, recording: Recording) -> Judgement:
     decoded = pipeline.decode(recording)
     training = bundle.manifest.training
     seen = recording.fingerprint() == training.fingerprint
-    train, validation, test = training.split
-    split = SplitSettings(train=train, validation=validation, test=test)
-    start = split.bounds(recording.n_bins)[1] if seen else 0
+    start = _test_start(training, recording.n_bins) if seen else 0
     figures = {
         "variants": accuracy(pipeline, recording, decoded, start),
         **operations(bundle, recording, start, recording.n_bins),
@@ -68,3 +66,10 @@ def judge(bundle: Bundle, recording: Recording) -> Judgement:
         "speed": time_steps(pipeline, recording.counts[start : start + _TIMED_BINS]),
     }
     return Judgement(bundle, pipeline, recording, decoded, start, seen, figures)
+
+
+def _test_start(training: TrainingInfo, n_bins: int) -> int:
+    if training.bounds is not None:
+        return training.bounds[1]
+    train, validation, test = training.split
+    return SplitSettings(train=train, validation=validation, test=test).bounds(n_bins)[1]

@@ -75,6 +75,8 @@ def write_npz(recording: Recording, path: Path | str, provenance: Mapping[str, A
         "kinematics": recording.kinematics,
         "segments": np.array(recording.spans, dtype=np.int64),
     }
+    if recording.reaches is not None:
+        arrays["reaches"] = np.array(recording.reaches, dtype=np.int64)
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         with open(beside, "xb") as file:
@@ -106,13 +108,9 @@ def read_npz(path: Path | str, max_bytes: int = MAX_BYTES) -> Recording:
         If the file is not such a recording, is damaged, or is larger than `max_bytes`.
     """
     path = Path(path)
-    arrays = _read_arrays(path, _MEMBERS, max_bytes)
+    arrays = _read_arrays(path, _MEMBERS, max_bytes, optional=("reaches",))
     header = _parsed_header(arrays["header"], path)
-    segments = arrays["segments"]
-    if segments.ndim != 2 or segments.shape[1] != 2 or segments.dtype.kind not in "iu":
-        raise InputError(
-            f"{path}: segments must be (segments, 2) integers, got {segments.dtype} of shape {segments.shape}"
-        )
+    segments, reaches = (_ranges(arrays.get(name), name, path) for name in ("segments", "reaches"))
     if arrays["counts"].dtype.kind not in "iu" or arrays["kinematics"].dtype != np.float64:
         raise InputError(
             f"{path}: counts must be integers and kinematics float64, got {arrays['counts'].dtype} and "
@@ -125,7 +123,8 @@ def read_npz(path: Path | str, max_bytes: int = MAX_BYTES) -> Recording:
             tuple(Output(name, unit) for name, unit in header["outputs"]),
             header["bin_s"],
             t0=header["t0"],
-            segments=tuple((int(start), int(stop)) for start, stop in segments),
+            segments=segments,
+            reaches=reaches,
             channels=tuple(header["channels"]),
             source=header["source"],
         )
@@ -147,7 +146,17 @@ def read_provenance(path: Path | str) -> dict[str, Any] | None:
     return provenance
 
 
-def _read_arrays(path: Path, names: tuple[str, ...], max_bytes: int) -> dict[str, npt.NDArray[Any]]:
+def _ranges(values: npt.NDArray[Any] | None, name: str, path: Path) -> tuple[tuple[int, int], ...] | None:
+    if values is None:
+        return None
+    if values.ndim != 2 or values.shape[1] != 2 or values.dtype.kind not in "iu":
+        raise InputError(f"{path}: {name} must be ({name}, 2) integers, got {values.dtype} of shape {values.shape}")
+    return tuple((int(start), int(stop)) for start, stop in values)
+
+
+def _read_arrays(
+    path: Path, names: tuple[str, ...], max_bytes: int, optional: tuple[str, ...] = ()
+) -> dict[str, npt.NDArray[Any]]:
     file_head(path)
     try:
         with zipfile.ZipFile(path) as archive:
@@ -155,6 +164,7 @@ def _read_arrays(path: Path, names: tuple[str, ...], max_bytes: int) -> dict[str
             missing = [name for name in names if f"{name}.npy" not in members]
             if missing:
                 raise InputError(f"{path}: array {missing[0]!r} is missing; this .npz is not a {FORMAT}")
+            names += tuple(name for name in optional if f"{name}.npy" in members)
             declared = sum(members[f"{name}.npy"].file_size for name in names)
             if declared > max_bytes:
                 raise InputError(

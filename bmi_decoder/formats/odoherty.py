@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from bmi_decoder.errors import InputError
 from bmi_decoder.formats.hdf5 import MAX_BYTES, checked_dataset, member, open_hdf5, read_numbers
+from bmi_decoder.formats.reaches import reaches_in
 from bmi_decoder.formats.segments import segments_of_times
 from bmi_decoder.recording import Output, Recording
 
@@ -45,7 +46,7 @@ def read_odoherty(path: Path | str, spike_sorting: bool = False) -> Recording:
         ``t[k]``, the central difference of `cursor_pos` in mm/s: a bin ends one sample before its label, as in
         NeuroBench. (NeuroBench leaves the velocity in mm per sample, smaller by a factor of 250.) The first
         row holds no spikes. A jump of `t` begins a new segment; the reaches are no segments, because no time is
-        missing between them, and are read by `read_reaches`.
+        missing between them, and stand apart; None if the file has no `target_pos`.
 
     Raises
     ------
@@ -70,6 +71,7 @@ def read_odoherty(path: Path | str, spike_sorting: bool = False) -> Recording:
         channels = _channel_names(file, variables["spikes"].shape[1], path)
         spans = _checked_spans(time, path)
         spikes = _spikes(file, variables["spikes"], time, spans, path)
+        reaches = reaches_in(file, path)
     columns = {(channel, unit): channel for channel, unit in spikes}
     if spike_sorting:
         columns = {key: i for i, key in enumerate(sorted(spikes))}
@@ -91,6 +93,7 @@ def read_odoherty(path: Path | str, spike_sorting: bool = False) -> Recording:
             segments=spans,
             channels=tuple(channels),
             source=f"{path.name} (O'Doherty and Sabes layout)",
+            reaches=reaches,
         )
     except InputError as error:
         raise InputError(f"{path}: {error}") from error

@@ -6,12 +6,16 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from bmi_decoder.errors import InputError
 from bmi_decoder.formats.hdf5 import member, open_hdf5, read_numbers
+
+if TYPE_CHECKING:
+    import h5py
 
 Spans = tuple[tuple[int, int], ...]
 
@@ -55,10 +59,18 @@ def read_reaches(path: Path | str) -> Spans:
     """
     path = Path(path)
     with open_hdf5(path) as file:
-        variable = member(file, "target_pos", path)
-        if variable is None:
-            raise InputError(f"{path}: variable 'target_pos' is missing, so the reaches are not known")
-        targets = read_numbers(variable, "target_pos", path)
+        reaches = reaches_in(file, path)
+    if reaches is None:
+        raise InputError(f"{path}: variable 'target_pos' is missing, so the reaches are not known")
+    return reaches
+
+
+def reaches_in(file: h5py.File, path: Path) -> Spans | None:
+    """Read as `read_reaches` does, from an open file; None if it has no targets."""
+    variable = member(file, "target_pos", path)
+    if variable is None:
+        return None
+    targets = read_numbers(variable, "target_pos", path)
     if targets.ndim != 2 or len(targets) != 2 or not targets.shape[1]:
         raise InputError(f"{path}: target_pos must be (2, T), one column per sample, got shape {targets.shape}")
     return reaches_of_targets(targets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -15,7 +16,8 @@ def rebin(recording: Recording, bin_s: float) -> Recording:
     """Join bins: counts are summed, kinematics averaged.
 
     A new bin never crosses a segment border. What is left at the end of a segment and does not fill a bin is
-    dropped, and with it a segment that is shorter than one new bin.
+    dropped, and with it a segment that is shorter than one new bin. A new bin in which a reach ends belongs to the
+    reach that follows.
 
     Parameters
     ----------
@@ -58,7 +60,19 @@ def rebin(recording: Recording, bin_s: float) -> Recording:
         bin_s=float(bin_s),
         t0=recording.t0 + int(kept[0]) * recording.bin_s,
         segments=tuple(pairwise(edges)),
+        reaches=None if recording.reaches is None else _joined_reaches(recording.reaches, starts, lengths, factor),
     )
+
+
+def _joined_reaches(
+    reaches: Sequence[tuple[int, int]], starts: Sequence[int], lengths: Sequence[int], factor: int
+) -> tuple[tuple[int, int], ...]:
+    """Reaches in new bins, of segments with these starts in old bins and lengths in new ones."""
+    edges = np.array([0, *(stop for _, stop in reaches)])
+    segment = np.searchsorted(starts, edges, side="right") - 1
+    inside = np.minimum((edges - np.array(starts)[segment]) // factor, np.array(lengths)[segment])
+    joined = np.cumsum([0, *lengths])[segment] + inside
+    return tuple(pairwise(joined.tolist()))
 
 
 def join_factor(narrow_s: float, wide_s: float, name: str) -> int:

@@ -22,6 +22,7 @@ from bmi_decoder.errors import InputError
 from bmi_decoder.evaluation.variants import evaluate, valid_bins
 from bmi_decoder.pipeline import Pipeline
 from bmi_decoder.recording import Recording
+from bmi_decoder.split import split_bounds
 from bmi_decoder.training.checkpoint import Checkpoint
 from bmi_decoder.training.code_version import code_version
 from bmi_decoder.training.decoder_input import decoder_input
@@ -106,11 +107,7 @@ def train(
     torch.manual_seed(settings.seed)
     decoder, recipe = _decoder_and_recipe(recording, settings)
     x = decoder_input(recording, settings.input_filter)
-    first_validation, first_test = settings.split.bounds(recording.n_bins)
-    if min(first_validation, first_test - first_validation, recording.n_bins - first_test) < 64:
-        raise InputError(
-            f"{recording.source or 'recording'} has {recording.n_bins} bins; each part of the split needs 64 at least"
-        )
+    first_validation, first_test = split_bounds(recording, settings.split)
     y = recording.kinematics.astype(np.float32)
     first, second = (
         Stretch(torch.from_numpy(x[a:b]), torch.from_numpy(y[a:b]))
@@ -187,6 +184,7 @@ def run_key(fingerprint: str, settings: TrainSettings, pretrain_on: Sequence[str
 def check_settings(recording: Recording, settings: TrainSettings) -> None:
     """Raise the InputError that `train` would raise for these settings, before anything else is done."""
     training_device(settings.device)
+    split_bounds(recording, settings.split)
     _decoder_and_recipe(recording, settings)
 
 
@@ -243,6 +241,8 @@ def _manifest(
             source=recording.source,
             fingerprint=recording.fingerprint(),
             split=(split.train, split.validation, split.test),
+            split_by=split.by,
+            bounds=split_bounds(recording, split),
             preset=settings.preset,
             recipe=recipe.model_dump(),
             seed=settings.seed,
