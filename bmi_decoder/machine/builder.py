@@ -12,6 +12,7 @@ import numpy.typing as npt
 from bmi_decoder.errors import ProgramError
 from bmi_decoder.machine.instruction import UNUSED, WIDTH, Instruction, Kind
 from bmi_decoder.machine.instruction_set import INSTRUCTIONS
+from bmi_decoder.machine.kernels.compress import CLAMP, LOG_SOFTPLUS, SQUARE_ROOT
 from bmi_decoder.machine.kernels.elementwise import ADD, RELU, ZERO
 from bmi_decoder.machine.kernels.exact_norm import EXACT_LAYER_NORM
 from bmi_decoder.machine.kernels.gru import GRU_CELL
@@ -182,6 +183,24 @@ class Builder:
         """Multiples of `step`, limited to ``[low, high]``."""
         y = self.scratch(x.size)
         self.emit(QUANTISE, dst=y, src=x, n=x.size, grid=self.param([step, low, high]))
+        return y
+
+    def square_root(self, x: Slot) -> Slot:
+        """``sign(x) sqrt(|x|)``, elementwise."""
+        y = self.scratch(x.size)
+        self.emit(SQUARE_ROOT, dst=y, src=x, n=x.size)
+        return y
+
+    def log_softplus(self, x: Slot) -> Slot:
+        """``log(log(1 + exp(x)))``, elementwise."""
+        y = self.scratch(x.size)
+        self.emit(LOG_SOFTPLUS, dst=y, src=x, n=x.size)
+        return y
+
+    def clamp(self, x: Slot, low: float, high: float) -> Slot:
+        """Values limited to ``[low, high]``."""
+        y = self.scratch(x.size)
+        self.emit(CLAMP, dst=y, src=x, n=x.size, limits=self.param([low, high]))
         return y
 
     def lstm_cell(self, gates: Slot, hidden: Slot, cell: Slot) -> Slot:

@@ -1,6 +1,7 @@
 """All instructions, by opcode."""
 
 from bmi_decoder.machine.instruction import Instruction
+from bmi_decoder.machine.kernels.compress import CLAMP, LOG_SOFTPLUS, SQUARE_ROOT
 from bmi_decoder.machine.kernels.elementwise import ADD, RELU, ZERO
 from bmi_decoder.machine.kernels.exact_norm import EXACT_LAYER_NORM
 from bmi_decoder.machine.kernels.gru import GRU_CELL
@@ -37,5 +38,8 @@ INSTRUCTIONS: dict[int, Instruction] = {
         SUB_WINDOWS,
         EXACT_LAYER_NORM,
         SYNAPTIC_LIF,
+        SQUARE_ROOT,
+        LOG_SOFTPLUS,
+        CLAMP,
     )
 }

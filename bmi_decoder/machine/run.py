@@ -2,6 +2,7 @@
 
 import numba
 
+from bmi_decoder.machine.kernels.compress import CLAMP, LOG_SOFTPLUS, SQUARE_ROOT, clamp, log_softplus, square_root
 from bmi_decoder.machine.kernels.elementwise import ADD, RELU, ZERO, add, relu, zero
 from bmi_decoder.machine.kernels.exact_norm import EXACT_LAYER_NORM, exact_layer_norm
 from bmi_decoder.machine.kernels.gru import GRU_CELL, gru_cell
@@ -31,6 +32,8 @@ _BOXCAR, _FIR = BOXCAR.opcode, FIR.opcode
 _GRU_CELL, _RELU, _ADD, _ZERO = GRU_CELL.opcode, RELU.opcode, ADD.opcode, ZERO.opcode
 _HISTORY, _SUB_WINDOWS = HISTORY.opcode, SUB_WINDOWS.opcode
 _EXACT_LAYER_NORM, _SYNAPTIC_LIF = EXACT_LAYER_NORM.opcode, SYNAPTIC_LIF.opcode
+
+_SQUARE_ROOT, _LOG_SOFTPLUS, _CLAMP = SQUARE_ROOT.opcode, LOG_SOFTPLUS.opcode, CLAMP.opcode
 
 
 @numba.njit(
@@ -89,3 +92,9 @@ def run(program, params, arena, x, y):  # type: ignore[no-untyped-def]
                 sub_windows(arena, o[1], o[2], o[3], o[4], o[5], o[6])
             elif op == _EXACT_LAYER_NORM:
                 exact_layer_norm(arena, params, o[1], o[2], o[3], o[4], o[5], o[6])
+            elif op == _SQUARE_ROOT:
+                square_root(arena, o[1], o[2], o[3])
+            elif op == _LOG_SOFTPLUS:
+                log_softplus(arena, o[1], o[2], o[3])
+            elif op == _CLAMP:
+                clamp(arena, params, o[1], o[2], o[3], o[4])

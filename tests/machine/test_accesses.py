@@ -123,6 +123,9 @@ def test_opcodes_are_distinct_and_never_change() -> None:
         "sub_windows": 18,
         "exact_layer_norm": 19,
         "synaptic_lif": 20,
+        "square_root": 21,
+        "log_softplus": 22,
+        "clamp": 23,
     }
     numbers = {instruction.name: opcode for opcode, instruction in INSTRUCTIONS.items()}
     assert published.items() <= numbers.items()

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 
-from bmi_decoder.machine.kernels.activation import exp32, sigmoid32, tanh32
+from bmi_decoder.machine.kernels.activation import exp32, log32, log_softplus32, sigmoid32, tanh32
 
 
 def over(function: Callable) -> Callable[[np.ndarray], np.ndarray]:
@@ -26,6 +26,7 @@ def over(function: Callable) -> Callable[[np.ndarray], np.ndarray]:
 
 
 EXP, SIGMOID, TANH = over(exp32), over(sigmoid32), over(tanh32)
+LOG, LOG_SOFTPLUS = over(log32), over(log_softplus32)
 
 
 def test_exponential_is_accurate_in_its_range() -> None:
@@ -59,7 +60,24 @@ def test_sigmoid_and_tanh_saturate() -> None:
     assert TANH(np.float32([0])).tolist() == [0]
 
 
-@pytest.mark.parametrize("function", [EXP, SIGMOID, TANH], ids=["exp", "sigmoid", "tanh"])
+def test_logarithm_is_accurate_over_all_normal_numbers() -> None:
+    x = np.logspace(-37, 38, 1_000_001).astype(np.float32)
+    want = np.log(x.astype(np.float64))
+    assert (np.abs(LOG(x) - want) / np.maximum(1, np.abs(want))).max() < 2e-7
+    assert LOG(np.ones(9, np.float32)).tolist() == [0.0] * 9
+
+
+def test_log_softplus_is_accurate_and_goes_over_into_the_identity_and_the_logarithm() -> None:
+    x = np.concatenate([np.linspace(-100, 100, 1_000_001), np.logspace(2, 38, 1001), -np.logspace(2, 38, 1001)])
+    x = x.astype(np.float32)
+    exact = x.astype(np.float64)
+    # Far below 0 double precision underflows too, and the function is x.
+    want = np.where(exact < -40, exact, np.log(np.logaddexp(0, np.maximum(exact, -40))))
+    assert (np.abs(LOG_SOFTPLUS(x) - want) / np.maximum(1, np.abs(want))).max() < 2e-6
+    assert LOG_SOFTPLUS(np.float32([-np.inf, np.inf])).tolist() == [-np.inf, np.inf]
+
+
+@pytest.mark.parametrize("function", [EXP, SIGMOID, TANH, LOG_SOFTPLUS], ids=["exp", "sigmoid", "tanh", "log_softplus"])
 @pytest.mark.parametrize("n", [1, 4, 9, 33])
 def test_nan_stays_visible(function: Callable, n: int) -> None:
     """Alone and among numbers, in the vector part of the loop and in its rest."""

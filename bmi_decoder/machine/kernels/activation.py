@@ -13,6 +13,15 @@ _C0, _C1, _C2, _C3, _C4, _C5 = (
     for c in (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
 )
 _LOWEST, _HIGHEST = np.float32(-87), np.float32(88)
+_SQRT_HALF, _LARGEST = np.float32(0.70710678), np.float32(3.4028235e38)
+_L0, _L1, _L2, _L3, _L4, _L5, _L6, _L7, _L8 = (
+    np.float32(c)
+    for c in (
+        7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1,
+        2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1,
+    )
+)  # fmt: skip
+_SMALL, _LARGE, _THIRD, _QUARTER = np.float32(-4), np.float32(20), np.float32(1 / 3), np.float32(0.25)
 _HALF, _ONE, _TWO = np.float32(0.5), np.float32(1), np.float32(2)
 
 
@@ -40,3 +49,34 @@ def sigmoid32(x):  # type: ignore[no-untyped-def]
 def tanh32(x):  # type: ignore[no-untyped-def]
     """Hyperbolic tangent in float32, absolute error below 2e-7."""
     return _TWO / (_ONE + exp32(-_TWO * x)) - _ONE
+
+
+@numba.njit(fastmath=FAST, inline="always")
+def log32(x):  # type: ignore[no-untyped-def]
+    """Natural logarithm in float32 of a normal, positive, finite number, absolute error below 2e-7 max(1, |log x|).
+
+    Mantissa and exponent apart, and the degree-8 minimax polynomial of Cephes ``logf`` (S. Moshier).
+    """
+    bits = np.float32(x).view(np.int32)
+    mantissa = np.int32((bits & np.int32(0x7FFFFF)) | np.int32(0x3F000000)).view(np.float32)
+    low = mantissa < _SQRT_HALF
+    e = np.float32((bits >> np.int32(23)) - np.int32(126)) - (_ONE if low else np.float32(0))
+    m = (mantissa + mantissa if low else mantissa) - _ONE
+    z = m * m
+    p = (((((((_L0 * m + _L1) * m + _L2) * m + _L3) * m + _L4) * m + _L5) * m + _L6) * m + _L7) * m + _L8
+    return (p * m * z + e * _LN2_LOW - _HALF * z + m) + e * _LN2_HIGH
+
+
+@numba.njit(fastmath=FAST, inline="always")
+def log_softplus32(x):  # type: ignore[no-untyped-def]
+    """``log(log(1 + exp(x)))`` in float32, absolute error below 2e-6 max(1, |result|).
+
+    Below -4, where 1 + exp(x) would lose digits, from the series of log(1 + e) / e; above 20 the logarithm of x.
+    """
+    e = exp32(x if x < _LARGE else _LARGE)
+    ratio = _ONE - e * (_HALF - e * (_THIRD - e * _QUARTER))
+    small = x + log32(ratio if x < _SMALL else _ONE)
+    middle = log32(log32(_ONE + (e if x >= _SMALL else _ONE)))
+    large = log32(x if x > _LARGE else _ONE)
+    y = small if x < _SMALL else (middle if x <= _LARGE else large)
+    return y if x <= _LARGEST else x
