@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bmi_decoder.layers.initial_weights import Initial, set_initial_weights
 from bmi_decoder.layers.layer import Layer, State
 from bmi_decoder.layers.synapses import Product, Synapses
 
@@ -23,34 +24,26 @@ class Gru(Layer):
     Parameters
     ----------
     n_in, n_hidden : int
-    orthogonal : bool
-        Per gate Xavier-uniform input and orthogonal recurrent weights, with biases 0 but the update gate's 1,
-        so that memory is long from the first step on; otherwise torch's initial values.
+    initial : str
+        See `set_initial_weights`.
 
     Notes
     -----
     Cho et al. 2014, EMNLP, in the form whose reset gate multiplies the recurrent product (cuDNN, torch).
     """
 
-    def __init__(self, n_in: int, n_hidden: int, orthogonal: bool) -> None:
+    def __init__(self, n_in: int, n_hidden: int, initial: Initial) -> None:
         super().__init__()
-        self.n_hidden = n_hidden
+        self.n = n_hidden
         self.gru = nn.GRU(n_in, n_hidden, batch_first=True)
-        if orthogonal:
-            for gate in range(3):
-                rows = slice(gate * n_hidden, (gate + 1) * n_hidden)
-                nn.init.xavier_uniform_(self._parameter("weight_ih_l0").data[rows])
-                nn.init.orthogonal_(self._parameter("weight_hh_l0").data[rows])
-            for name in ("bias_ih_l0", "bias_hh_l0"):
-                nn.init.zeros_(self._parameter(name))
-            self._parameter("bias_ih_l0").data[n_hidden : 2 * n_hidden] = 1
+        set_initial_weights(self.gru, initial)
 
     def _parameter(self, name: str) -> nn.Parameter:
         return self.gru.get_parameter(name)
 
     def initial_state(self, batch: int) -> State:
         """Zeros."""
-        return {"h": torch.zeros(batch, self.n_hidden)}
+        return {"h": torch.zeros(batch, self.n)}
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """One bin, written out so that it exports to ONNX operators."""
@@ -68,8 +61,11 @@ class Gru(Layer):
 
     def lower(self, builder: Builder, x: Slot) -> Slot:
         """Two products, then the cell."""
+        return self.lower_onto(builder, x, builder.state("gru.h", np.zeros(self.n)))
+
+    def lower_onto(self, builder: Builder, x: Slot, hidden: Slot) -> Slot:
+        """The same with the hidden vector in a given place."""
         p = {name: value.detach().numpy() for name, value in self.gru.named_parameters()}
-        hidden = builder.state("gru.h", np.zeros(self.n_hidden))
         gates = builder.linear(x, p["weight_ih_l0"], p["bias_ih_l0"])
         recurrent = builder.linear(hidden, p["weight_hh_l0"], p["bias_hh_l0"])
         return builder.gru_cell(gates, recurrent, hidden)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bmi_decoder.errors import InputError
+from bmi_decoder.layers.initial_weights import Initial, set_initial_weights
 from bmi_decoder.layers.layer import Layer, State
 from bmi_decoder.layers.synapses import Product, Synapses
 
 if TYPE_CHECKING:
     from bmi_decoder.machine.builder import Builder, Slot
-
-
-Initial = Literal["xavier_normal", "orthogonal"]
 
 
 class Lstm(Layer):
@@ -27,29 +24,15 @@ class Lstm(Layer):
     Parameters
     ----------
     n_in, n_hidden : int
-    initial : {"xavier_normal", "orthogonal"}
-        Xavier-normal weights and torch's biases; or per gate Xavier-uniform input and orthogonal recurrent
-        weights, with biases 0 but for the forget gate's 1, so that memory is long from the first step on.
+    initial : str
+        See `set_initial_weights`.
     """
 
     def __init__(self, n_in: int, n_hidden: int, initial: Initial) -> None:
         super().__init__()
         self.n_hidden = n_hidden
         self.lstm = nn.LSTM(n_in, n_hidden, batch_first=True)
-        weights = self._parameter("weight_ih_l0"), self._parameter("weight_hh_l0")
-        if initial == "xavier_normal":
-            for weight in weights:
-                nn.init.xavier_normal_(weight)
-        elif initial == "orthogonal":
-            for gate in range(4):
-                rows = slice(gate * n_hidden, (gate + 1) * n_hidden)
-                nn.init.xavier_uniform_(weights[0].data[rows])
-                nn.init.orthogonal_(weights[1].data[rows])
-            for bias in (self._parameter("bias_ih_l0"), self._parameter("bias_hh_l0")):
-                nn.init.zeros_(bias)
-            self._parameter("bias_ih_l0").data[n_hidden : 2 * n_hidden] = 1
-        else:
-            raise InputError(f"initial must be 'xavier_normal' or 'orthogonal', got {initial!r}")
+        set_initial_weights(self.lstm, initial)
 
     def _parameter(self, name: str) -> nn.Parameter:
         return self.lstm.get_parameter(name)

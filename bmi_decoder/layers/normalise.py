@@ -46,22 +46,30 @@ class LayerNorm(Pointwise):
 class Standardise(Pointwise):
     """Per channel ``(x - mean) / deviation`` with the training data's figures; a silent channel stays 0.
 
-    A deviation below half the channels' root mean square counts as that half, so that nearly silent channels
-    are not blown up.
+    Parameters
+    ----------
+    n : int
+        Channels.
+    floor : float
+        A deviation below this share of the channels' root mean square counts as that share, so that nearly
+        silent channels are not blown up. The higher, the more of the channels' own scale is kept.
     """
 
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, n: int) -> None:
+    def __init__(self, n: int, floor: float = 0.5) -> None:
         super().__init__()
+        if not floor >= 0:
+            raise ValueError(f"the floor of deviations must not be negative, got {floor}")
+        self.floor = floor
         self.register_buffer("scale", torch.ones(n))
         self.register_buffer("shift", torch.zeros(n))
 
     def calibrate(self, x: Tensor) -> None:
         """Take mean and deviation from x (T, C)."""
         deviation, mean = torch.std_mean(x, 0)
-        floor = 0.5 * deviation.square().mean().sqrt().clamp(min=1e-6)
+        floor = self.floor * deviation.square().mean().sqrt().clamp(min=1e-6)
         silent = deviation < 1e-6
         self.scale.copy_(torch.where(silent, torch.zeros_like(deviation), 1 / deviation.clamp(min=floor)))
         self.shift.copy_(-mean * self.scale)

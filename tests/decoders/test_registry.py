@@ -41,7 +41,7 @@ def test_names_are_those_of_the_classes() -> None:
 
 
 def test_an_unknown_name_gets_those_that_exist() -> None:
-    with pytest.raises(InputError, match=r"there is no decoder 'lsmt'; choose one of ann_2d, .*, lstm, .*, wiener"):
+    with pytest.raises(InputError, match=r"there is no decoder 'lsmt'; choose one of ae_gru, .*, lstm, .*, wiener"):
         decoder_class("lsmt")
 
 
@@ -74,7 +74,7 @@ def test_a_broken_package_gets_a_clear_error() -> None:
         ("lstm", {"boxcar": "wide"}, "boxcar is 'wide': Input should be a valid integer"),
         ("lstm", {"normalise": "batch"}, "normalise must be 'layer' or 'standard', got 'batch'"),
         ("lstm", {"dropout": 2}, "between 0 and 1"),
-        ("lstm", {"initial": "ones"}, "initial is 'ones': Input should be 'xavier_normal' or 'orthogonal'"),
+        ("lstm", {"initial": "ones"}, "initial is 'ones': Input should be 'orthogonal', 'xavier_normal' or 'torch'"),
         ("snn_streaming", {"dropout": -0.5}, "between 0 and 1"),
         ("snn_streaming", {"graded_limit": 4.0, "graded_step": 0.1}, "power of two"),
         ("snn_streaming", {"graded_limit": 4.1, "graded_step": 0.5}, "multiple of its step"),
