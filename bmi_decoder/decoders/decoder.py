@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from bmi_decoder.errors import InputError
-from bmi_decoder.layers.layer import Layer, Stack, State
+from bmi_decoder.layers.layer import Layer, Stack, State, Tap
 from bmi_decoder.layers.normalise import Standardise
 from bmi_decoder.layers.synapses import Synapses, own_matrices
+from bmi_decoder.training.auxiliary import Auxiliary
 from bmi_decoder.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ class Decoder(nn.Module):
         At least ``best`` (what works on data) and, for a published system, ``paper``.
     closed_form : bool
         Whether training is one call of `fit_closed_form` instead of the loop over a `Recipe`.
+    features : str, optional
+        The layer from which kinematics are read, which the training loop's own auxiliary readouts see too, see
+        `Auxiliary.taps`. None: it has no such layer, and position targets cannot be asked for.
     hyper_parameters : dict
         What the constructor was given, to build the decoder again from a bundle.
     """
@@ -52,6 +56,7 @@ class Decoder(nn.Module):
     summary: ClassVar[str]
     presets: ClassVar[Mapping[str, Preset]]
     closed_form: ClassVar[bool] = False
+    features: ClassVar[str | None] = None
 
     def __init__(self, n_channels: int, n_outputs: int, hyper_parameters: Mapping[str, Any]) -> None:
         super().__init__()
@@ -80,6 +85,16 @@ class Decoder(nn.Module):
             y, state = self.step(x[:, t], state)
             outputs.append(y)
         return torch.stack(outputs, 1), state
+
+    def tapped_scan(self, x: Tensor, state: State, taps: Mapping[str, Tap]) -> tuple[Tensor, State]:
+        """`scan` in which the outputs of named layers go through taps, see `Layer.tapped_scan`."""
+        if taps:
+            raise LookupError(f"{type(self).__name__} has no named layers that could be tapped")
+        return self.scan(x, state)
+
+    def auxiliaries(self, are_counts: bool) -> Sequence[Auxiliary]:
+        """What it learns beside kinematics, made anew for one training; `are_counts` as in `adapt`."""
+        return ()
 
     def forward(self, x: Tensor) -> Tensor:
         """A whole stretch from the initial state: x (B, T, C) to y (B, T, K)."""
@@ -159,6 +174,11 @@ class StackDecoder(Decoder):
         """Many bins through the stack, layer by layer."""
         self.check_input(x, 3)
         return self.stack.scan(x, state)
+
+    def tapped_scan(self, x: Tensor, state: State, taps: Mapping[str, Tap]) -> tuple[Tensor, State]:
+        """The same, with taps behind layers of the stack."""
+        self.check_input(x, 3)
+        return self.stack.tapped_scan(x, state, taps)
 
     def lower(self, builder: Builder, x: Slot) -> Slot:
         """Emit the stack."""

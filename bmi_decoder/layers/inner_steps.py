@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from bmi_decoder.layers.layer import Layer, Stack, State
+from bmi_decoder.layers.gru import Gru
+from bmi_decoder.layers.layer import Layer, Stack, State, Tap
 from bmi_decoder.layers.lif import LeakyReadout, Lif
 
 if TYPE_CHECKING:
@@ -33,20 +35,32 @@ class InnerSteps(Layer):
 
     def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """All bins side by side, as if they were lanes."""
+        return self._side_by_side(self.stack.scan, x), state
+
+    def tapped_scan(self, x: Tensor, state: State, taps: Mapping[str, Tap]) -> tuple[Tensor, State]:
+        """The same; what goes through a tap is (B, T, n_steps, N)."""
+
+        def unfolded(tap: Tap) -> Tap:
+            return lambda value: tap(value.unflatten(0, x.shape[:2])).flatten(0, 1)
+
+        inner = {name: unfolded(tap) for name, tap in taps.items()}
+        return self._side_by_side(lambda x, state: self.stack.tapped_scan(x, state, inner), x), state
+
+    def _side_by_side(self, scan: Callable[[Tensor, State], tuple[Tensor, State]], x: Tensor) -> Tensor:
         parts = x.flatten(0, 1).unflatten(1, (self.n_steps, -1))
-        y, _ = self.stack.scan(parts, self.stack.initial_state(len(parts)))
-        return y[:, -1].unflatten(0, x.shape[:2]), state
+        y, _ = scan(parts, self.stack.initial_state(len(parts)))
+        return y[:, -1].unflatten(0, x.shape[:2])
 
     def lower(self, builder: Builder, x: Slot) -> Slot:
-        """The stack's instructions again for every step, on the same weights; membranes are cleared in each bin."""
+        """The stack's instructions again for every step, on the same weights; memory is cleared in each bin."""
         layers = [layer for layer in self.stack.layers.values() if isinstance(layer, Layer)]
-        membranes = {layer: builder.zeros(layer.n) for layer in layers if isinstance(layer, Lif | LeakyReadout)}
+        memory = {layer: builder.zeros(layer.n) for layer in layers if isinstance(layer, Lif | LeakyReadout | Gru)}
         y = x
         for part in x.split(self.n_steps):
             y = part
             for layer in layers:
-                if isinstance(layer, Lif | LeakyReadout):
-                    y = layer.lower_onto(builder, y, membranes[layer])
+                if isinstance(layer, Lif | LeakyReadout | Gru):
+                    y = layer.lower_onto(builder, y, memory[layer])
                 else:
                     y = layer.lower(builder, y)
         return y

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 State = dict[str, Tensor]
 """Named state, each tensor (batch, ...) float32."""
+
+Tap = Callable[[Tensor], Tensor]
+"""Sees a layer's output on its way to the next layer, and returns what goes on."""
 
 
 class Layer(nn.Module):
@@ -39,6 +42,18 @@ class Layer(nn.Module):
             y, state = self.step(x[:, t], state)
             outputs.append(y)
         return torch.stack(outputs, 1), state
+
+    def tapped_scan(self, x: Tensor, state: State, taps: Mapping[str, Tap]) -> tuple[Tensor, State]:
+        """`scan` in which the outputs of layers inside this one, by name, go through taps.
+
+        Raises
+        ------
+        LookupError
+            If there is no layer of such a name inside.
+        """
+        if taps:
+            raise LookupError(f"layer {type(self).__name__} has no layer {', '.join(sorted(taps))} inside")
+        return self.scan(x, state)
 
     def lower(self, builder: Builder, x: Slot) -> Slot:
         """Emit this layer's instructions."""
@@ -105,18 +120,33 @@ class Stack(Layer):
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """One bin through all layers."""
-        return self._through("step", x, state)
+        return self._through(lambda name, layer, x, own: layer.step(x, own), x, state)
 
     def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Many bins, layer by layer: each runs its fast form over the whole stretch, where x is."""
-        return self._through("scan", x, {name: value.to(x.device) for name, value in state.items()})
+        return self.tapped_scan(x, state, {})
 
-    def _through(self, method: str, x: Tensor, state: State) -> tuple[Tensor, State]:
+    def tapped_scan(self, x: Tensor, state: State, taps: Mapping[str, Tap]) -> tuple[Tensor, State]:
+        """`scan` with taps behind the layers ``name``, or ``name.inner`` for what is inside them."""
+        for tap in taps:
+            if tap.partition(".")[0] not in self.layers:
+                raise LookupError(f"there is no layer {tap!r}; there are {', '.join(self.layers)}")
+
+        def run(name: str, layer: Layer, x: Tensor, own: State) -> tuple[Tensor, State]:
+            inside = {tap[len(name) + 1 :]: see for tap, see in taps.items() if tap.startswith(f"{name}.")}
+            y, own = layer.tapped_scan(x, own, inside) if inside else layer.scan(x, own)
+            return (taps[name](y) if name in taps else y), own
+
+        return self._through(run, x, {name: value.to(x.device) for name, value in state.items()})
+
+    def _through(
+        self, run: Callable[[str, Layer, Tensor, State], tuple[Tensor, State]], x: Tensor, state: State
+    ) -> tuple[Tensor, State]:
         following: State = {}
         for name, layer in self._named():
             prefix = f"{name}."
             own = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
-            x, own = getattr(layer, method)(x, own)
+            x, own = run(name, layer, x, own)
             following.update({prefix + field: value for field, value in own.items()})
         return x, following
 

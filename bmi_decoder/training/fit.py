@@ -11,16 +11,18 @@ from itertools import zip_longest
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bmi_decoder.decoders.decoder import Decoder
 from bmi_decoder.errors import BmiError
 from bmi_decoder.evaluation.r2 import mean_r2
 from bmi_decoder.layers.layer import State
 from bmi_decoder.training.augmentation import Augmentation
+from bmi_decoder.training.auxiliary import Objectives
 from bmi_decoder.training.averaging import Averaged
 from bmi_decoder.training.checkpoint import Checkpoint
 from bmi_decoder.training.lanes import lanes, n_windows
+from bmi_decoder.training.position import position_targets
 from bmi_decoder.training.recipe import Recipe
 from bmi_decoder.training.schedule import Schedule, make_optimiser
 
@@ -94,6 +96,8 @@ def fit(
 
     Raises
     ------
+    InputError
+        If the recipe asks for position targets and the decoder has nothing that they could be read from.
     BmiError
         If the loss stops being finite.
     """
@@ -107,7 +111,8 @@ def fit(
     decoder.calibrate(train.x)
     standardised, scale, shift = train.standardised()
     on = torch.device("cpu") if device is None else device
-    loop = Loop(decoder, [standardised], recipe, recipe.window(bin_s), seed, are_counts, on)
+    objectives = objectives_of(decoder, recipe, bin_s, are_counts)
+    loop = Loop(decoder, objectives, [standardised], recipe, recipe.window(bin_s), seed, are_counts, on)
 
     def score(current: Decoder) -> float:
         estimate = predict(current, validation.x, loop.device) * scale + shift
@@ -121,11 +126,18 @@ def fit(
     return loop.report()
 
 
+def objectives_of(decoder: Decoder, recipe: Recipe, bin_s: float, are_counts: bool) -> Objectives:
+    """What a training minimises: the decoder's own auxiliaries, and position targets where the recipe has them."""
+    auxiliaries = [*decoder.auxiliaries(are_counts), *position_targets(decoder, recipe, bin_s)]
+    return Objectives(auxiliaries)
+
+
 class Loop:
     """Everything that changes from epoch to epoch.
 
     Parameters
     ----------
+    objectives : Objectives
     sessions : sequence of Stretch
         With standardised targets. Each update takes a window of lanes from all of them.
     enter : callable, optional
@@ -135,6 +147,7 @@ class Loop:
     def __init__(
         self,
         decoder: Decoder,
+        objectives: Objectives,
         sessions: Sequence[Stretch],
         recipe: Recipe,
         window: int,
@@ -144,7 +157,9 @@ class Loop:
         enter: Callable[[Decoder, int], None] | None = None,
     ) -> None:
         self.device = device
-        self._decoder, self._sessions, self._recipe, self._enter = decoder.to(device), sessions, recipe, enter
+        self._decoder, self._objectives, self._recipe, self._enter = decoder, objectives, recipe, enter
+        self._learner = nn.ModuleList([decoder, objectives]).to(device)
+        self._sessions = [Stretch(session.x, objectives.with_targets(session.y)) for session in sessions]
         self._generator = torch.Generator().manual_seed(seed)
         self._augment = Augmentation(recipe, are_counts, self._generator)
         self._window = window
@@ -152,7 +167,7 @@ class Loop:
         self._lanes = [max(1, round(recipe.lanes * len(session.x) / total)) for session in sessions]
         windows = max(n_windows(len(s.x), n, window) for s, n in zip(sessions, self._lanes, strict=True))
         self.epochs = recipe.passes(windows)
-        self._optimiser = make_optimiser(decoder, recipe)
+        self._optimiser = make_optimiser(self._learner, recipe)
         self._schedule = Schedule(self._optimiser, recipe, self.epochs * windows)
         self.averaged = Averaged(decoder, recipe.averaging)
         self.epoch, self.best, self.best_epoch, self.seconds = 0, -math.inf, 0, 0.0
@@ -195,7 +210,7 @@ class Loop:
 
     def train_epoch(self) -> None:
         """One pass over the training part: each update on one window of all sessions that have not ended."""
-        self._decoder.train()
+        self._learner.train()
         states: list[State | None] = [None] * len(self._sessions)
         streams = [
             lanes(session.x, session.y, n, self._window, self._generator)
@@ -216,9 +231,9 @@ class Loop:
         if state is None:
             # The lanes begin in mid-stream, where a state of rest is wrong: the first bins only fill it.
             state, settling = self._decoder.initial_state(inputs.shape[0]), min(_SETTLING_BINS, self._window // 2)
-        x, y = self._augment(inputs).to(self.device), targets.to(self.device)
-        estimate, state = self._decoder.scan(x, on_device(self.device, state))
-        loss = torch.nn.functional.mse_loss(estimate[:, settling:], y[:, settling:])
+        varied = self._augment(inputs).to(self.device)
+        estimate, state = self._objectives.scan(self._decoder, varied, on_device(self.device, state))
+        loss = self._objectives.loss(estimate, inputs.to(self.device), targets.to(self.device), settling)
         if not torch.isfinite(loss):
             raise BmiError(
                 f"training loss is {loss.item()} in epoch {self.epoch + 1}: lower the learning rate, for example "
@@ -229,7 +244,7 @@ class Loop:
 
     def _update(self) -> None:
         """One step along the gradient that has been added up."""
-        torch.nn.utils.clip_grad_norm_(self._decoder.parameters(), self._recipe.gradient_clip)
+        torch.nn.utils.clip_grad_norm_(self._learner.parameters(), self._recipe.gradient_clip)
         self._optimiser.step()
         self._optimiser.zero_grad()
         self._schedule.step()
@@ -244,6 +259,7 @@ class Loop:
             "best_epoch": self.best_epoch,
             "seconds": self.seconds,
             "decoder": self._decoder.state_dict(),
+            "objectives": self._objectives.state_dict(),
             "averaged": self.averaged.decoder.state_dict(),
             "averaged_steps": self.averaged.steps,
             "weights": self.weights,
@@ -259,6 +275,7 @@ class Loop:
         self.epoch, self.best, self.best_epoch = state["epoch"], state["best"], state["best_epoch"]
         self.seconds = state["seconds"]
         self._decoder.load_state_dict(state["decoder"])
+        self._objectives.load_state_dict(state["objectives"])
         self.averaged.decoder.load_state_dict(state["averaged"])
         self.averaged.steps = state["averaged_steps"]
         self.weights = state["weights"]

@@ -15,7 +15,7 @@ from bmi_decoder.errors import InputError
 from bmi_decoder.evaluation.r2 import mean_r2
 from bmi_decoder.recording import Recording
 from bmi_decoder.training.checkpoint import Checkpoint
-from bmi_decoder.training.fit import FitReport, Loop, Progress, Stretch, predict
+from bmi_decoder.training.fit import FitReport, Loop, Progress, Stretch, objectives_of, predict
 from bmi_decoder.training.recipe import Recipe
 
 
@@ -102,7 +102,7 @@ def pretrain(
     Raises
     ------
     InputError
-        If the decoder is fitted in closed form.
+        If the decoder is fitted in closed form, or its recipe asks for what `fit` refuses.
     BmiError
         If the loss stops being finite.
     """
@@ -113,7 +113,8 @@ def pretrain(
     on = torch.device("cpu") if device is None else device
     _, scale, shift = train.standardised()
     mixed = [session.standardised()[0] for session in sessions]
-    loop = Loop(decoder, mixed, recipe, recipe.window(bin_s), seed, are_counts, on, statistics.enter_session)
+    objectives = objectives_of(decoder, recipe, bin_s, are_counts)
+    loop = Loop(decoder, objectives, mixed, recipe, recipe.window(bin_s), seed, are_counts, on, statistics.enter_session)
 
     def score(current: Decoder) -> float:
         statistics.enter_recording(current)

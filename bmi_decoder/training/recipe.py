@@ -42,6 +42,13 @@ class Recipe(Settings):
     )
     gradient_clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
     averaging: float = Field(0.99, ge=0, lt=1, description="Decay per step of the averaged weights; 0 is off.")
+    position_weight: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of an auxiliary loss: a second readout, for training only, learns the leaky integral of "
+        "each output, which of a velocity is the position. 0 is off.",
+    )
+    position_tau_s: float = Field(1.0, gt=0, description="Time constant of that integral's leak.")
     patience: int | None = Field(None, ge=1, description="Stop after so many epochs without a better validation R2.")
 
     def window(self, bin_s: float) -> int:

@@ -7,14 +7,13 @@ from typing import Any
 
 import torch
 
-from bmi_decoder.decoders.decoder import Decoder
 from bmi_decoder.training.recipe import Recipe
 
 
-def make_optimiser(decoder: Decoder, recipe: Recipe) -> torch.optim.Optimizer:
+def make_optimiser(module: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """AdamW whose decay spares biases, decays and thresholds."""
-    matrices = [p for p in decoder.parameters() if p.ndim > 1]
-    others = [p for p in decoder.parameters() if p.ndim <= 1]
+    matrices = [p for p in module.parameters() if p.ndim > 1]
+    others = [p for p in module.parameters() if p.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=recipe.learning_rate)
 
