@@ -19,6 +19,8 @@ from tests.decoders.test_closed_form import task
 GRADED = {"graded_limit": 8.0, "graded_step": 0.0625}
 SMALL: dict[str, dict[str, Any]] = {
     "gru": {"hidden": 16, "dropout": 0.0},
+    "ae_gru": {"hidden": 16, "latent": 12, "windows": 3, "width_s": 0.0, "dropout": 0.0, "earlier_labels": True,
+               "sampling": 8, "initial": "torch"},
     "ann_2d": {"boxcar": 2, "standardise": True},
     "ann_3d": {"sub_windows": 3, "sub_window_bins": 1, "standardise": True},
     "snn_3d": {

@@ -25,6 +25,7 @@ def parameters(decoder: Decoder) -> int:
         ("snn_3d", (32_928, 54_432)),
         ("tiny_rsnn", (10_368, 16_512)),
         ("big_rsnn", (96 * 1024 + 1024 * 1024 + 1024 * 10, 192 * 1024 + 1024 * 1024 + 1024 * 10)),
+        ("ae_gru", (5 * (96 * 32 + 2 * 96 * 32) + 64, 5 * (192 * 32 + 2 * 96 * 32) + 64)),
         ("gru", (96 * 96 + 32 * 96 + 64, 192 * 96 + 32 * 96 + 64)),
     ],
 )
@@ -38,10 +39,11 @@ def test_dense_synaptic_operations_per_bin(name: str, operations: tuple[int, int
 @pytest.mark.parametrize(
     ("name", "footprints", "of_batch_norm", "other"),
     [
-        # Batch normalisation's running figures: 160 floats; C + 4 and C + 9 floats of buffers are the library's.
+        # Batch normalisation's running figures: 160 and 64 floats; C + 2, C + 4 and C + 9 are the library's buffers.
         ("ann_2d", (20_824, 33_496), 160, 4),
         ("ann_3d", (94_552, 180_952), 160, 4),
         ("snn_3d", (24_972, 43_020), 0, 9),
+        ("ae_gru", (39_184, 51_856), 64, 2),
     ],
 )
 def test_parameters_are_those_of_the_published_footprints(
