@@ -114,7 +114,9 @@ def pretrain(
     _, scale, shift = train.standardised()
     mixed = [session.standardised()[0] for session in sessions]
     objectives = objectives_of(decoder, recipe, bin_s, are_counts)
-    loop = Loop(decoder, objectives, mixed, recipe, recipe.window(bin_s), seed, are_counts, on, statistics.enter_session)
+    loop = Loop(
+        decoder, objectives, mixed, recipe, recipe.window(bin_s), seed, are_counts, on, statistics.enter_session
+    )
 
     def score(current: Decoder) -> float:
         statistics.enter_recording(current)

@@ -74,9 +74,10 @@ class Bent(Auxiliary):
 class TestObjectives:
     def test_the_loss_is_the_sum_over_the_bins_behind_the_settling_ones(self) -> None:
         decoder, y = gru().eval(), normal(50, 2)
-        objectives = Objectives(decoder, [Bent()], y)
-        assert torch.equal(objectives.targets, torch.cat([y, 10 * y[:, :1]], 1))
-        x, wanted = parts()[0].x[:20].reshape(2, 10, -1), objectives.targets[:20].reshape(2, 10, 3)
+        objectives = Objectives([Bent()])
+        targets = objectives.with_targets(y)
+        assert torch.equal(targets, torch.cat([y, 10 * y[:, :1]], 1))
+        x, wanted = parts()[0].x[:20].reshape(2, 10, -1), targets[:20].reshape(2, 10, 3)
         with torch.no_grad():
             estimate, _ = objectives.scan(decoder, x, decoder.initial_state(2))
             loss = objectives.loss(estimate, x, wanted, 4)
@@ -92,11 +93,12 @@ class TestObjectives:
 
     def test_without_auxiliaries_it_is_the_squared_error(self) -> None:
         decoder = SmoothDecoder(N_CHANNELS, 2)  # which has no layers to look at
-        objectives = Objectives(decoder, [], normal(50, 2))
+        objectives = Objectives([])
+        y = objectives.with_targets(normal(50, 2))[None]
         x = parts()[0].x[None, :50]
         estimate, _ = objectives.scan(decoder, x, decoder.initial_state(1))
-        loss = objectives.loss(estimate, x, objectives.targets[None], 0)
-        assert torch.equal(loss, torch.nn.functional.mse_loss(estimate, objectives.targets[None]))
+        loss = objectives.loss(estimate, x, y, 0)
+        assert torch.equal(loss, torch.nn.functional.mse_loss(estimate, y))
 
     def test_a_layer_that_is_not_there_gets_a_clear_error(self) -> None:
         with pytest.raises(InputError, match=r"decoder 'gru': there is no layer 'lstm'; there are normalise, "):
