@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from bmi_decoder.machine.kernels.elementwise import ADD, RELU, ZERO
 from bmi_decoder.machine.kernels.exact_norm import EXACT_LAYER_NORM
 from bmi_decoder.machine.kernels.gru import GRU_CELL
 from bmi_decoder.machine.kernels.history import HISTORY, SUB_WINDOWS, history_state_size, sub_windows_state_size
+from bmi_decoder.machine.kernels.legendre import LEGENDRE
 from bmi_decoder.machine.kernels.linear import ACCUMULATE, LINEAR, REPLACE
 from bmi_decoder.machine.kernels.lstm import LSTM_CELL
 from bmi_decoder.machine.kernels.move import COPY, INPUT, OUTPUT
@@ -40,8 +42,12 @@ class Slot:
 
     def split(self, n: int) -> list[Slot]:
         """`n` equal parts, one behind the other."""
-        size = self.size // n
-        return [Slot(self.region, self.offset + i * size, size) for i in range(n)]
+        return self.cut(*[self.size // n] * n)
+
+    def cut(self, *sizes: int) -> list[Slot]:
+        """Parts of these sizes, one behind the other."""
+        starts = accumulate(sizes, initial=self.offset)
+        return [Slot(self.region, start, size) for start, size in zip(starts, sizes, strict=False)]
 
 
 class Builder:
@@ -256,6 +262,20 @@ class Builder:
             order=order,
         )
         return spikes
+
+    def legendre(self, memory: Slot, x: Slot, abar: npt.ArrayLike, bbar: npt.ArrayLike) -> Slot:
+        """``abar memory + bbar x`` for every element of `x`; `memory` holds order times as many, order by order."""
+        y = self.scratch(memory.size)
+        self.emit(
+            LEGENDRE,
+            dst=y,
+            memory=memory,
+            src=x,
+            n=x.size,
+            order=memory.size // x.size,
+            matrices=self.param(np.concatenate([np.ravel(abar), np.ravel(bbar)])),
+        )
+        return y
 
     def history(self, x: Slot, width: int, name: str = "history") -> Slot:
         """The last `width` inputs, one behind the other."""

@@ -6,6 +6,7 @@ from bmi_decoder.machine.kernels.elementwise import ADD, RELU, ZERO
 from bmi_decoder.machine.kernels.exact_norm import EXACT_LAYER_NORM
 from bmi_decoder.machine.kernels.gru import GRU_CELL
 from bmi_decoder.machine.kernels.history import HISTORY, SUB_WINDOWS
+from bmi_decoder.machine.kernels.legendre import LEGENDRE
 from bmi_decoder.machine.kernels.linear import LINEAR
 from bmi_decoder.machine.kernels.lstm import LSTM_CELL
 from bmi_decoder.machine.kernels.move import COPY, INPUT, OUTPUT
@@ -41,5 +42,6 @@ INSTRUCTIONS: dict[int, Instruction] = {
         SQUARE_ROOT,
         LOG_SOFTPLUS,
         CLAMP,
+        LEGENDRE,
     )
 }

@@ -7,6 +7,7 @@ from bmi_decoder.machine.kernels.elementwise import ADD, RELU, ZERO, add, relu, 
 from bmi_decoder.machine.kernels.exact_norm import EXACT_LAYER_NORM, exact_layer_norm
 from bmi_decoder.machine.kernels.gru import GRU_CELL, gru_cell
 from bmi_decoder.machine.kernels.history import HISTORY, SUB_WINDOWS, history, sub_windows
+from bmi_decoder.machine.kernels.legendre import LEGENDRE, legendre
 from bmi_decoder.machine.kernels.linear import LINEAR, linear
 from bmi_decoder.machine.kernels.lstm import LSTM_CELL, lstm_cell
 from bmi_decoder.machine.kernels.move import COPY, INPUT, OUTPUT, copy
@@ -34,6 +35,7 @@ _HISTORY, _SUB_WINDOWS = HISTORY.opcode, SUB_WINDOWS.opcode
 _EXACT_LAYER_NORM, _SYNAPTIC_LIF = EXACT_LAYER_NORM.opcode, SYNAPTIC_LIF.opcode
 
 _SQUARE_ROOT, _LOG_SOFTPLUS, _CLAMP = SQUARE_ROOT.opcode, LOG_SOFTPLUS.opcode, CLAMP.opcode
+_LEGENDRE = LEGENDRE.opcode
 
 
 @numba.njit(
@@ -98,3 +100,5 @@ def run(program, params, arena, x, y):  # type: ignore[no-untyped-def]
                 log_softplus(arena, o[1], o[2], o[3])
             elif op == _CLAMP:
                 clamp(arena, params, o[1], o[2], o[3], o[4])
+            elif op == _LEGENDRE:
+                legendre(arena, params, o[1], o[2], o[3], o[4], o[5], o[6])

@@ -10,9 +10,9 @@ from bmi_decoder.machine.kernels.window import BOXCAR, FIR
 from tests.machine.support import Placed, run_guarded, variations
 
 SIZES = (
-    {"n": 5, "n_in": 11, "n_out": 5, "width": 6, "count": 4},
-    {"n": 1, "n_in": 1, "n_out": 1, "width": 1, "count": 1},
-    {"n": 17, "n_in": 4, "n_out": 9, "width": 9, "count": 3},
+    {"n": 5, "n_in": 11, "n_out": 5, "width": 6, "count": 4, "order": 3},
+    {"n": 1, "n_in": 1, "n_out": 1, "width": 1, "count": 1, "order": 1},
+    {"n": 17, "n_in": 4, "n_out": 9, "width": 9, "count": 3, "order": 2},
 )
 CASES = [
     pytest.param(placed, id=f"{instruction.name}-{i}-{j}")
@@ -126,6 +126,7 @@ def test_opcodes_are_distinct_and_never_change() -> None:
         "square_root": 21,
         "log_softplus": 22,
         "clamp": 23,
+        "legendre": 28,
     }
     numbers = {instruction.name: opcode for opcode, instruction in INSTRUCTIONS.items()}
     assert published.items() <= numbers.items()
