@@ -123,8 +123,7 @@ class LeakyReadout(Layer):
 
     def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """All bins in compiled loops."""
-        beta = self.beta.clamp(0, 1)
-        _, membrane = _scan(x, state["membrane"], beta, torch.zeros_like(beta), RESET_NONE)
+        membrane = integrate(x, state["membrane"], self.beta.clamp(0, 1))
         return membrane, {"membrane": membrane[:, -1]}
 
     def lower(self, builder: Builder, x: Slot) -> Slot:
@@ -158,6 +157,11 @@ def _scan(current: Tensor, initial: Tensor, beta: Tensor, threshold: Tensor, res
     """Spikes and membranes. The loops run on the CPU; what comes from a GPU goes back there, and its gradient too."""
     spikes, membrane = _LifScan.apply(current.cpu(), initial.cpu(), beta.cpu(), threshold.cpu(), reset)
     return spikes.to(current.device), membrane.to(current.device)
+
+
+def integrate(x: Tensor, initial: Tensor, decay: Tensor) -> Tensor:
+    """``m = decay m' + x`` over x (B, T, N) in compiled loops; `decay` is a scalar or (N,)."""
+    return _scan(x, initial, decay, torch.zeros_like(decay), RESET_NONE)[1]
 
 
 class _LifScan(torch.autograd.Function):
