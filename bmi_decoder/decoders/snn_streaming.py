@@ -12,6 +12,7 @@ from torch import Tensor
 from bmi_decoder.decoders.decoder import Preset, StackDecoder
 from bmi_decoder.layers.dense import Dense
 from bmi_decoder.layers.layer import Layer
+from bmi_decoder.layers.leaky_output import scale_leaky_output
 from bmi_decoder.layers.lif import LeakyReadout, Lif
 from bmi_decoder.layers.normalise import Binarise, Dropout, OutputScale, Quantise, Standardise
 from bmi_decoder.training.recipe import Recipe
@@ -152,14 +153,8 @@ class SnnStreamingDecoder(StackDecoder):
 
     @torch.no_grad()
     def scale_output(self, scale: Tensor, shift: Tensor) -> None:
-        """Fold the targets' scale into the output factors; the mean goes through the readout's bias.
-
-        A leaky integrator at rest holds ``bias / (1 - beta)``, so the shift takes a few time constants to
-        build up after a reset.
-        """
+        """Fold the targets' scale and mean into the readout."""
         layers = self.stack.layers
         dense, readout, factors = layers["dense3"], layers["readout"], layers["scale"]
         assert isinstance(dense, Dense) and isinstance(readout, LeakyReadout) and isinstance(factors, OutputScale)
-        factors.scale.mul_(scale)
-        leak = (1 - readout.beta.clamp(0, 1)).clamp(min=1e-3)
-        dense.linear.bias.add_(shift * leak / factors.scale)
+        scale_leaky_output(dense, readout, factors, scale, shift)
