@@ -28,7 +28,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_our_decoders_are_registered() -> None:
-    ours = "ann_2d ann_3d big_rsnn gru kalman lstm snn_3d snn_streaming tiny_rsnn wiener"
+    ours = "ann_2d ann_3d big_rsnn gru kalman l2mu lstm snn_3d snn_streaming tiny_rsnn wiener"
     assert set(ours.split()) <= set(decoder_names())
     assert decoder_names() == sorted(decoder_names())
     assert decoder_class("lstm") is LstmDecoder
@@ -90,6 +90,12 @@ def test_a_broken_package_gets_a_clear_error() -> None:
         ("tiny_rsnn", {"tau_membrane": 0}, "above 0 bins"),
         ("tiny_rsnn", {"input_rate": 0}, "input rate must be above 0"),
         ("wiener", {"history": 0}, "at least 1"),
+        ("l2mu", {"neuron": "izhikevich"}, "neuron is 'izhikevich': Input should be 'lif' or 'cuba'"),
+        ("l2mu", {"memory": "lost"}, "memory is 'lost': Input should be 'spiking' or 'analogue'"),
+        ("l2mu", {"order": 0}, "order of 1 at least and a window above 0 bins, got 0"),
+        ("l2mu", {"window": 0}, "order of 1 at least and a window above 0 bins"),
+        ("l2mu", {"encoders": 0}, "needs encoders and hidden neurons, got 0 and 64"),
+        ("l2mu", {"betas": [0.5]}, r"betas takes 4 numbers, got \[0.5\]"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(name: str, settings: dict, message: str) -> None:
