@@ -255,11 +255,12 @@ class SpikingLegendreUnit(Layer):
         _, membrane, output = self._trace(self.inputs.linear(x), state)
         u, m, h = output.split([self.n_encoders, self.n_memory, self.n_hidden], 2)
         held = m if isinstance(self.m, Lif) else membrane[..., self.n_encoders : -self.n_hidden]
-        rows = held[:, :-1].unflatten(2, (self.order, self.n_encoders)).transpose(2, 3)
+        n = self.n_encoders
+        rows = held[:, :-1].unflatten(2, (self.order, n)).transpose(2, 3)
         return [
             Synapses((Product(self.around.weight, h[:, :-1]),)),
             Synapses((Product(self.recall.weight, m[:, :-1]),)),
-            Synapses((Product(self.abar, rows), Product(self.bbar[:, None], u[:, 1:, :, None]))),
+            Synapses((Product(self.abar, rows, n), Product(self.bbar[:, None], u[:, 1:, :, None], n))),
             Synapses((Product(self.read.weight, m[:, 1:]),)),
         ]
 
