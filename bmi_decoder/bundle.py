@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
@@ -20,6 +20,7 @@ from bmi_decoder.errors import BmiError, BundleError
 from bmi_decoder.machine.program import Program
 
 SCHEMA_VERSION = 1
+FLOAT_BITS: Final = 32
 MAX_BYTES = 256 << 20
 """Largest bundle, and largest sum of its members, in bytes."""
 
@@ -90,6 +91,9 @@ class Manifest(Settings):
     channels: tuple[str, ...]
     bin_s: float = Field(gt=0)
     outputs: tuple[OutputInfo, ...]
+    weight_bits: Literal[4, 8, 32] = Field(
+        32, description="Of every weight in the torch parameters: float32, or codes times one scale per output."
+    )
     input_filter: InputFilterSettings | None = None
     output_filters: OutputFilterSettings = OutputFilterSettings()
     filter_evidence: dict[str, Any] = Field({}, description="Validation R2 of the output filters that were tried.")

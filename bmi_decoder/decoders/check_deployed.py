@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bmi_decoder.bundle import Bundle, Manifest, OutputInfo, TrainingInfo, read_bundle, write_bundle
+from bmi_decoder.bundle import FLOAT_BITS, Bundle, Manifest, OutputInfo, TrainingInfo, read_bundle, write_bundle
 from bmi_decoder.config import OutputFilterSettings
 from bmi_decoder.decoders.check_probe import Trial, refused, same_bits
 from bmi_decoder.machine.executor import Executor
@@ -111,6 +111,7 @@ def _manifest(trial: Trial) -> Manifest:
     return Manifest(
         decoder=decoder.name,
         hyper_parameters=decoder.hyper_parameters,
+        weight_bits=next((codes.bits for codes in decoder.row_codes.values()), FLOAT_BITS),
         n_channels=decoder.n_channels,
         channels=tuple(f"ch{i}" for i in range(decoder.n_channels)),
         bin_s=0.004,

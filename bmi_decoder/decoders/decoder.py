@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from bmi_decoder.decoders.weight_quantisation import RowCodes, WeightBits, quantise_weights
 from bmi_decoder.errors import InputError
 from bmi_decoder.layers.layer import Layer, Stack, State, Tap
 from bmi_decoder.layers.normalise import Standardise
@@ -50,6 +51,8 @@ class Decoder(nn.Module):
         `Auxiliary.taps`. None: it has no such layer, and position targets cannot be asked for.
     hyper_parameters : dict
         What the constructor was given, to build the decoder again from a bundle.
+    row_codes : dict of RowCodes
+        The matrices of quantised weights, by parameter name; empty for float32 weights.
     """
 
     name: ClassVar[str]
@@ -64,6 +67,7 @@ class Decoder(nn.Module):
             raise InputError(f"a decoder needs channels and outputs, got {n_channels} and {n_outputs}")
         self.n_channels, self.n_outputs = n_channels, n_outputs
         self.hyper_parameters = dict(hyper_parameters)
+        self.row_codes: dict[str, RowCodes] = {}
 
     @classmethod
     def adapt(cls, hyper_parameters: Mapping[str, Any], bin_s: float, are_counts: bool) -> dict[str, Any]:
@@ -150,6 +154,10 @@ class Decoder(nn.Module):
 
     def finalise(self, x_step: float = 0.0, x_bound: float = float("inf")) -> None:
         """Make the parameters ready to deploy, see `Layer.finalise`. Counts have ``x_step`` 1."""
+
+    def quantise_weights(self, bits: WeightBits) -> None:
+        """Round all matrices to so many bits per weight, the last thing after `finalise`; see `row_codes`."""
+        self.row_codes = quantise_weights(self, bits)
 
 
 class StackDecoder(Decoder):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 
-from bmi_decoder.bundle import Bundle
+from bmi_decoder.bundle import FLOAT_BITS, Bundle
 from bmi_decoder.decoders.decoder import Decoder
 from bmi_decoder.decoders.registry import build_decoder
+from bmi_decoder.decoders.weight_quantisation import without_codes
 from bmi_decoder.errors import BundleError
 
 
@@ -26,7 +27,10 @@ def restore_decoder(bundle: Bundle) -> Decoder:
         manifest.decoder, manifest.n_channels, len(manifest.outputs), dict(manifest.hyper_parameters)
     )
     try:
-        decoder.load_state_dict(load_safetensors(bundle.weights))
+        tensors = load_safetensors(bundle.weights)
+        if manifest.weight_bits != FLOAT_BITS:
+            tensors, decoder.row_codes = without_codes(tensors, decoder, manifest.weight_bits)
+        decoder.load_state_dict(tensors)
     except (SafetensorError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise BundleError(

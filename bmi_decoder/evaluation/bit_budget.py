@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bmi_decoder.bundle import FLOAT_BITS
 from bmi_decoder.decoders.decoder import Decoder
 from bmi_decoder.layers.layer import Layer
 from bmi_decoder.layers.synapses import Product, Synapses
 
-FLOAT_BITS = 32
 _MANTISSA = 24
 
 
@@ -101,12 +101,17 @@ class BitBudget:
     -----
     Shen, Zhao, Li, Li & Zeng 2024, CVPR (arXiv 2311.10802). b_s is measured: the bits of the narrowest fixed-point
     number that holds every input (1 for spikes), 32 for real numbers; T too: how often a matrix is used per bin.
+    b_w is that of `Decoder.row_codes` for a matrix that is a parameter or a part of one, and 32 for all others.
     Element-wise products inside gated cells count as connections of 32 bits times 32 bits.
     """
 
     def __init__(self, decoder: Decoder) -> None:
         prefix = "stack.layers."
         self._names = {id(part): name.replace(prefix, "") or "decoder" for name, part in decoder.named_modules()}
+        self._bits = {
+            decoder.get_parameter(name).untyped_storage().data_ptr(): codes.bits
+            for name, codes in decoder.row_codes.items()
+        }
         self._connections: dict[tuple[int, int, int], _Connection] = {}
 
     def take(self, layer: Layer | Decoder, index: int, synapses: Synapses) -> None:
@@ -131,7 +136,8 @@ class BitBudget:
                 real = FixedPoint(lowest=-FLOAT_BITS)
                 self._connections[key] = _Connection(name, None, FLOAT_BITS, real)
             else:
-                self._connections[key] = _Connection(name, tuple(product.weight.shape), FLOAT_BITS)
+                bits = self._bits.get(product.weight.untyped_storage().data_ptr(), FLOAT_BITS)
+                self._connections[key] = _Connection(name, tuple(product.weight.shape), bits)
         return self._connections[key]
 
     def figures(self, n_bins: int) -> dict[str, Any]:

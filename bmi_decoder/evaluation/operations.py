@@ -122,8 +122,10 @@ def measure_operations(decoder: Decoder, stretches: Sequence[Tensor], state: Sta
 
 
 def footprint_bytes(decoder: Decoder) -> int:
-    """Bytes of all parameters and buffers."""
-    return sum(value.nbytes for value in (*decoder.parameters(), *decoder.buffers()))
+    """Bytes of all parameters and buffers; of quantised weights those of their codes and scales."""
+    codes = decoder.row_codes
+    parameters = (codes.get(name, value).nbytes for name, value in decoder.named_parameters())
+    return sum(parameters) + sum(value.nbytes for value in decoder.buffers())
 
 
 @contextmanager

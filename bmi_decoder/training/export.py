@@ -14,6 +14,7 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 
 from bmi_decoder.decoders.decoder import Decoder
+from bmi_decoder.decoders.weight_quantisation import with_codes
 from bmi_decoder.machine.builder import Builder
 from bmi_decoder.machine.program import Program
 from bmi_decoder.onnx_executor import INITIAL
@@ -58,8 +59,8 @@ def export_onnx(decoder: Decoder) -> bytes:
 
 
 def export_weights(decoder: Decoder) -> bytes:
-    """All parameters and buffers as safetensors."""
-    return save_safetensors({name: value.contiguous() for name, value in decoder.state_dict().items()})
+    """All parameters and buffers as safetensors; quantised weights in as many bits as they have."""
+    return save_safetensors(with_codes(decoder.state_dict(), decoder.row_codes))
 
 
 class _Step(nn.Module):

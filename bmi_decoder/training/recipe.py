@@ -49,6 +49,9 @@ class Recipe(Settings):
         "each output, which of a velocity is the position. 0 is off.",
     )
     position_tau_s: float = Field(1.0, gt=0, description="Time constant of that integral's leak.")
+    weight_bits: Literal[4, 8, 32] = Field(
+        32, description="Of the weights in the bundle; 8 and 4 round them when training is done, see quantised weights."
+    )
     patience: int | None = Field(None, ge=1, description="Stop after so many epochs without a better validation R2.")
 
     def window(self, bin_s: float) -> int:

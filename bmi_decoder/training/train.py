@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 import bmi_decoder
-from bmi_decoder.bundle import Bundle, Manifest, OutputInfo, PretrainingInfo, TrainingInfo
+from bmi_decoder.bundle import FLOAT_BITS, Bundle, Manifest, OutputInfo, PretrainingInfo, TrainingInfo
 from bmi_decoder.config import InputFilterSettings, OutputFilterSettings, SplitSettings
 from bmi_decoder.decoders.decoder import Decoder
 from bmi_decoder.decoders.registry import build_decoder, decoder_class
@@ -130,6 +130,8 @@ def train(
         recipe = recipe_with(recipe, {"learning_rate": recipe.learning_rate * settings.pretraining.fine_tune_rate})
     report = fit(decoder, first, second, recipe, recording.bin_s, settings.seed, are_counts, progress, keeper, device)
     decoder.finalise(x_step=1.0 if are_counts else 0.0)
+    if recipe.weight_bits != FLOAT_BITS:
+        decoder.quantise_weights(recipe.weight_bits)
     decoder.eval()
     bundle = Bundle(
         _manifest(recording, settings, decoder, recipe, report, early),
@@ -197,9 +199,11 @@ def _decoder_and_recipe(recording: Recording, settings: TrainSettings) -> tuple[
     preset = cls.presets[settings.preset]
     overrides = dict(settings.overrides or {})
     recipe_overrides = {key: overrides.pop(key) for key in list(overrides) if key in Recipe.model_fields}
-    if cls.closed_form and recipe_overrides:
+    without_effect = recipe_overrides.keys() - {"weight_bits"}
+    if cls.closed_form and without_effect:
         raise InputError(
-            f"decoder {settings.decoder!r} is fitted in closed form: {', '.join(recipe_overrides)} would have no effect"
+            f"decoder {settings.decoder!r} is fitted in closed form: {', '.join(sorted(without_effect))} would have "
+            "no effect"
         )
     adapted = cls.adapt(preset.hyper_parameters, recording.bin_s, are_counts=settings.input_filter is None)
     hyper_parameters = {**adapted, **overrides}
@@ -232,6 +236,7 @@ def _manifest(
     return Manifest(
         decoder=settings.decoder,
         hyper_parameters=decoder.hyper_parameters,
+        weight_bits=recipe.weight_bits,
         n_channels=recording.n_channels,
         channels=recording.labels,
         bin_s=recording.bin_s,

@@ -56,6 +56,11 @@ def test_the_worked_example() -> None:
         assert layer["bit_budget"] == 32
     assert rows[3] == ["all", "4,704", f"{budget['s_ace']:,.0f}", "", "1,036", f"{budget['ns_ace']:,.0f}"]
     assert (budget["s_ace"], budget["ns_ace"], budget["bit_budget"]) == (150_528, 33_152, 32)
+    for bits, s_ace in ((8, 37_632), (4, 18_816)):
+        decoder.quantise_weights(bits)
+        narrow = measure_operations(decoder, [x])["bit_budget"]
+        assert narrow["s_ace"] == s_ace and f"{s_ace:,}" in PAGE.read_text()
+        assert {row["weight_bits"] for row in narrow["layers"]} == {bits}
     assert "971 x 32 = 31,072" in PAGE.read_text() and 971 * 32 == 31_072
 
 
