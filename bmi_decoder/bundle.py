@@ -72,6 +72,9 @@ class TrainingInfo(Settings):
     best_epoch: int
     seconds: float
     pretraining: PretrainingInfo | None = None
+    init_from: str | None = Field(
+        None, description="Decoder and sha256 of the weights that training started from, if not from scratch."
+    )
 
     @field_validator("split")
     @classmethod

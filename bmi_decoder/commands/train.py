@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bmi_decoder.bundle import Bundle, write_bundle
+from bmi_decoder.bundle import Bundle, read_bundle, write_bundle
 from bmi_decoder.commands.options import (
     add_json,
     add_split,
@@ -57,6 +57,12 @@ def register(subparsers: Any) -> None:
     )
     parser.add_argument("--device", default="cpu", help="where training runs: cpu (default), cuda or cuda:N")
     parser.add_argument(
+        "--init-from",
+        type=Path,
+        metavar="BUNDLE",
+        help="start from what this bundle has learnt: one of the same decoder, or of its twin without spikes",
+    )
+    parser.add_argument(
         "--resume", action="store_true", help="go on where a killed run stopped, from BUNDLE.checkpoint if it is there"
     )
     parser.add_argument(
@@ -102,6 +108,7 @@ def run(options: argparse.Namespace) -> int:
         seed=options.seed,
         device=options.device,
         pretraining=_pretraining(options),
+        init_from=None if options.init_from is None else read_bundle(options.init_from),
     )
     check_output(options.out, makes_folders=True)
     check_output(options.json)

@@ -49,6 +49,8 @@ class Decoder(nn.Module):
     features : str, optional
         The layer from which kinematics are read, which the training loop's own auxiliary readouts see too, see
         `Auxiliary.taps`. None: it has no such layer, and position targets cannot be asked for.
+    twins : tuple of str
+        Names of decoders of the same topology without spikes, whose parameters `take_twin` takes.
     hyper_parameters : dict
         What the constructor was given, to build the decoder again from a bundle.
     row_codes : dict of RowCodes
@@ -60,6 +62,7 @@ class Decoder(nn.Module):
     presets: ClassVar[Mapping[str, Preset]]
     closed_form: ClassVar[bool] = False
     features: ClassVar[str | None] = None
+    twins: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, n_channels: int, n_outputs: int, hyper_parameters: Mapping[str, Any]) -> None:
         super().__init__()
@@ -140,6 +143,16 @@ class Decoder(nn.Module):
 
     def calibrate(self, x: Tensor) -> None:
         """Look at the training input x (T, C) once before training, for fixed statistics."""
+
+    def take_twin(self, twin: Decoder, x: Tensor) -> None:
+        """Start from a trained decoder of `twins`, given the training input x (T, C) for which this one is calibrated.
+
+        Raises
+        ------
+        InputError
+            If its sizes are not this decoder's.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no take_twin")
 
     def fit_closed_form(self, x: Tensor, y: Tensor, validation_x: Tensor, validation_y: Tensor) -> None:
         """Find the parameters from x (T, C) and y (T, K) at once, and settings left open on the validation part.

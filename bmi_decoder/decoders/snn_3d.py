@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from bmi_decoder.decoders.decoder import Preset, StackDecoder
+from bmi_decoder.decoders.ann_2d import FeedForward
+from bmi_decoder.decoders.decoder import Decoder, Preset, StackDecoder
+from bmi_decoder.decoders.twin import TWIN_BINS, SpikingChain, start_from
 from bmi_decoder.errors import InputError
 from bmi_decoder.layers.dense import Dense
 from bmi_decoder.layers.exact_norm import ExactLayerNorm
@@ -68,6 +70,7 @@ class Snn3dDecoder(StackDecoder):
     """
 
     name: ClassVar[str] = "snn_3d"
+    twins: ClassVar[tuple[str, ...]] = ("ann_2d", "ann_3d")
     summary: ClassVar[str] = "spiking network over seven sums of the last 200 ms, anew in every bin (NeuroBench SNN3)"
     presets: ClassVar = {
         "paper": Preset(
@@ -168,6 +171,20 @@ class Snn3dDecoder(StackDecoder):
         """Graded input for channels that are no longer counts."""
         graded = {} if are_counts else {"graded_limit": 4.0, "graded_step": 0.0625}
         return {**hyper_parameters, **graded}
+
+    @torch.no_grad()
+    def take_twin(self, twin: Decoder, x: Tensor) -> None:
+        """Take a feed-forward network over the same time: its first layer is shared by all inner steps."""
+        if self.hyper_parameters["normalise"] != "standard":
+            raise InputError("decoder 'snn_3d' starts from a network without spikes only with normalise=standard")
+        assert isinstance(twin, FeedForward)
+        sums, network = x[:TWIN_BINS][None], self._network
+        for name in ("encode", "sub_windows"):
+            layer = self.stack.layers[name]
+            assert isinstance(layer, Layer)
+            sums, _ = layer.scan(sums, layer.initial_state(1))
+        parts = sums[0].unflatten(1, (network.n_steps, -1))
+        start_from(SpikingChain.of(network.stack, self), twin, x, parts, self.hyper_parameters["sub_window_bins"])
 
     @torch.no_grad()
     def calibrate(self, x: Tensor) -> None:

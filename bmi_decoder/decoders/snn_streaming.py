@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from bmi_decoder.decoders.decoder import Preset, StackDecoder
+from bmi_decoder.decoders.ann_2d import FeedForward
+from bmi_decoder.decoders.decoder import Decoder, Preset, StackDecoder
+from bmi_decoder.decoders.twin import TWIN_BINS, SpikingChain, start_from
 from bmi_decoder.layers.dense import Dense
 from bmi_decoder.layers.layer import Layer
 from bmi_decoder.layers.leaky_output import scale_leaky_output
@@ -61,6 +63,7 @@ class SnnStreamingDecoder(StackDecoder):
     """
 
     name: ClassVar[str] = "snn_streaming"
+    twins: ClassVar[tuple[str, ...]] = ("ann_2d", "ann_3d")
     summary: ClassVar[str] = "spiking network with persistent membranes; a few additions per bin"
     presets: ClassVar = {
         "paper": Preset(
@@ -135,6 +138,15 @@ class SnnStreamingDecoder(StackDecoder):
         if not are_counts:
             adapted |= {"graded_limit": 4.0, "graded_step": 0.0625}
         return adapted
+
+    @torch.no_grad()
+    def take_twin(self, twin: Decoder, x: Tensor) -> None:
+        """Take a feed-forward network on the sum of recent bins, which the membranes stand in for."""
+        assert isinstance(twin, FeedForward)
+        encode = self.stack.layers["encode"]
+        assert isinstance(encode, Layer)
+        rows, _ = encode.scan(x[:TWIN_BINS][None], {})
+        start_from(SpikingChain.of(self.stack, self), twin, x, rows, 1)
 
     @torch.no_grad()
     def calibrate(self, x: Tensor) -> None:

@@ -83,7 +83,19 @@ class Standardise(Pointwise):
         self.scale.fill_(1)
         self.shift.zero_()
 
-    def _is_identity(self) -> bool:
+    @torch.no_grad()
+    def unfold_from(self, dense: Dense) -> None:
+        """Undo `fold_into`: change the weights and bias behind so that this scaling leaves their product as it was.
+
+        Weights of channels that this scaling silences become 0.
+        """
+        weight, bias = dense.linear.weight, dense.linear.bias
+        weight.copy_(torch.where(self.scale == 0, torch.zeros_like(weight), weight / self.scale))
+        bias.sub_(weight @ self.shift)
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether it changes nothing, as once folded."""
         return bool((self.scale == 1).all() and (self.shift == 0).all())
 
     def forward(self, x: Tensor) -> Tensor:
@@ -92,11 +104,11 @@ class Standardise(Pointwise):
 
     def lower(self, builder: Builder, x: Slot) -> Slot:
         """One instruction; none once folded."""
-        return x if self._is_identity() else builder.affine(x, self.scale.numpy(), self.shift.numpy())
+        return x if self.is_identity else builder.affine(x, self.scale.numpy(), self.shift.numpy())
 
     def finalise(self, x_bound: float, x_step: float) -> tuple[float, float]:
         """Once folded, passes everything on."""
-        return (x_bound, x_step) if self._is_identity() else super().finalise(x_bound, x_step)
+        return (x_bound, x_step) if self.is_identity else super().finalise(x_bound, x_step)
 
 
 class Binarise(Pointwise):

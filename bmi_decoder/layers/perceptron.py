@@ -51,6 +51,16 @@ class BatchNorm(Pointwise):
         return x * scale + shift
 
     @torch.no_grad()
+    def calibrate(self, x: Tensor) -> None:
+        """Take the running figures from x (..., n) and remain the same function."""
+        scale, shift = self._scale_and_shift()
+        variance, mean = torch.var_mean(x.flatten(0, -2), 0)
+        self.norm.get_buffer("running_mean").copy_(mean)
+        self.norm.get_buffer("running_var").copy_(variance)
+        self.norm.weight.copy_(scale * torch.sqrt(variance + self.norm.eps))
+        self.norm.bias.copy_(shift + mean * scale)
+
+    @torch.no_grad()
     def fold_into(self, dense: Dense) -> None:
         """Move the scaling into the weights and bias behind it, and become the identity."""
         scale, shift = self._scale_and_shift()

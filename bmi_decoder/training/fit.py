@@ -30,6 +30,10 @@ Progress = Callable[[int, int, float], None]
 """Called after each epoch with its number, the number of epochs, and the validation R2."""
 
 
+Begin = Callable[[Decoder, Tensor], None]
+"""Gives a decoder, calibrated on the training input, parameters to start from, in units of the targets."""
+
+
 _SETTLING_BINS = 20
 
 
@@ -68,6 +72,7 @@ def fit(
     progress: Progress | None = None,
     checkpoint: Checkpoint | None = None,
     device: torch.device | None = None,
+    begin: Begin | None = None,
 ) -> FitReport:
     """Train a decoder in place, and leave it with the weights of the best validation epoch.
 
@@ -93,6 +98,8 @@ def fit(
         Where the loop's state is kept, and found to go on from.
     device : torch.device, optional
         Where the loop runs; None is the CPU.
+    begin : callable, optional
+        What the loop starts from instead of the decoder's initial parameters.
 
     Raises
     ------
@@ -110,6 +117,9 @@ def fit(
     torch.manual_seed(seed)  # dropout layers draw from the global generator
     decoder.calibrate(train.x)
     standardised, scale, shift = train.standardised()
+    if begin is not None:
+        begin(decoder, train.x)
+        decoder.scale_output(1 / scale, -shift / scale)
     on = torch.device("cpu") if device is None else device
     objectives = objectives_of(decoder, recipe, bin_s, are_counts)
     loop = Loop(decoder, objectives, [standardised], recipe, recipe.window(bin_s), seed, are_counts, on)

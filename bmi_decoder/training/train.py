@@ -7,6 +7,7 @@ import json
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from bmi_decoder.training.decoder_input import decoder_input
 from bmi_decoder.training.device import training_device
 from bmi_decoder.training.export import export_onnx, export_weights, lower
 from bmi_decoder.training.fit import FitReport, Progress, Stretch, fit
+from bmi_decoder.training.initial import begin_from, check_initial, initial_digest
 from bmi_decoder.training.output_filters import choose_output_filters
 from bmi_decoder.training.pretraining import PretrainSettings, check_sessions, pretrain, pretraining_info
 from bmi_decoder.training.recipe import Recipe, recipe_with
@@ -55,6 +57,9 @@ class TrainSettings:
         CPU; on a GPU nearly.
     pretraining : PretrainSettings
         If there is one: how it differs, and how the training after it does.
+    init_from : Bundle, optional
+        What training starts from: a bundle of the same decoder, whose hyper-parameters then stand for the preset's,
+        or of one of its `twins`.
     """
 
     decoder: str
@@ -65,6 +70,7 @@ class TrainSettings:
     seed: int = 0
     device: str = "cpu"
     pretraining: PretrainSettings = field(default_factory=PretrainSettings)
+    init_from: Bundle | None = None
 
 
 def train(
@@ -120,6 +126,8 @@ def train(
         keeper = Checkpoint(checkpoint, key, resume)
         early_keeper = Checkpoint(pretraining_checkpoint(checkpoint), key, resume)
     if pretrain_on:
+        if settings.init_from is not None:
+            raise InputError("training starts from a bundle or from pretraining: choose one of the two")
         check_sessions(recording, pretrain_on)
         first_recipe = recipe_with(recipe, settings.pretraining.overrides)
         done = pretrain(
@@ -128,7 +136,10 @@ def train(
         )  # fmt: skip
         early = pretraining_info(pretrain_on, first_recipe, settings.pretraining, done)
         recipe = recipe_with(recipe, {"learning_rate": recipe.learning_rate * settings.pretraining.fine_tune_rate})
-    report = fit(decoder, first, second, recipe, recording.bin_s, settings.seed, are_counts, progress, keeper, device)
+    begin = None if settings.init_from is None else partial(begin_from, settings.init_from)
+    report = fit(
+        decoder, first, second, recipe, recording.bin_s, settings.seed, are_counts, progress, keeper, device, begin
+    )
     decoder.finalise(x_step=1.0 if are_counts else 0.0)
     if recipe.weight_bits != FLOAT_BITS:
         decoder.quantise_weights(recipe.weight_bits)
@@ -178,6 +189,7 @@ def run_key(fingerprint: str, settings: TrainSettings, pretrain_on: Sequence[str
         "seed": settings.seed,
         "device": torch.device(settings.device).type,
         "pretraining": [*pretrain_on, asdict(settings.pretraining)] if pretrain_on else None,
+        "init_from": None if settings.init_from is None else initial_digest(settings.init_from),
         "code": code_version(__name__, decoder_class(settings.decoder).__module__),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -206,6 +218,10 @@ def _decoder_and_recipe(recording: Recording, settings: TrainSettings) -> tuple[
             "no effect"
         )
     adapted = cls.adapt(preset.hyper_parameters, recording.bin_s, are_counts=settings.input_filter is None)
+    if settings.init_from is not None:
+        check_initial(settings.init_from, cls, recording, settings.input_filter)
+        if settings.init_from.manifest.decoder == settings.decoder:
+            adapted = settings.init_from.manifest.hyper_parameters
     hyper_parameters = {**adapted, **overrides}
     decoder = build_decoder(settings.decoder, recording.n_channels, recording.n_outputs, hyper_parameters)
     return decoder, recipe_with(preset.recipe, recipe_overrides)
@@ -255,6 +271,7 @@ def _manifest(
             best_epoch=report.best_epoch,
             seconds=round(report.seconds, 1),
             pretraining=early,
+            init_from=None if settings.init_from is None else initial_digest(settings.init_from),
         ),
         versions={
             "bmi-decoder": bmi_decoder.__version__,
