@@ -1,8 +1,8 @@
 """Does a network without spikes shorten the training of a spiking one? ``python benchmarks/bridge.py RECORDING``.
 
 For each seed: trains the twin, then the spiking decoder from scratch and from the twin (`train --init-from`) with the
-same settings, and prints the epochs and the seconds after which validation R2 first reached given values, and the best that it
-reached. Seconds are those of this machine under its load of the moment; the twin's own training is a column of its own.
+same settings, and prints the epochs and the seconds after which validation R2 first reached given values, and the best
+that it reached. Seconds are those of this machine under its load of the moment; the twin's own are not in the bridge's.
 """
 
 from __future__ import annotations
