@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bmi_decoder.bundle import Bundle
-from bmi_decoder.config import InputFilterSettings
+from bmi_decoder.config import InputFilterSettings, SplitSettings
 from bmi_decoder.decoders.decoder import Decoder
 from bmi_decoder.decoders.restore import restore_decoder
 from bmi_decoder.decoders.twin import TWIN_BINS
@@ -25,7 +25,11 @@ def initial_digest(bundle: Bundle) -> str:
 
 
 def check_initial(
-    bundle: Bundle, cls: type[Decoder], recording: Recording, input_filter: InputFilterSettings | None
+    bundle: Bundle,
+    cls: type[Decoder],
+    recording: Recording,
+    input_filter: InputFilterSettings | None,
+    split: SplitSettings,
 ) -> None:
     """Raise an InputError unless a decoder of class `cls` for this recording can start from the bundle."""
     manifest = bundle.manifest
@@ -48,6 +52,14 @@ def check_initial(
                 f"the bundle to start from was trained with {wanted} {what}, this run has {got}: "
                 "choose a bundle or settings that agree"
             )
+    train, validation, test = manifest.training.split
+    theirs = SplitSettings(train=train, validation=validation, test=test).bounds(recording.n_bins)
+    ours = split.bounds(recording.n_bins)
+    if manifest.training.fingerprint == recording.fingerprint() and (theirs[0] > ours[0] or theirs[1] > ours[1]):
+        raise InputError(
+            f"the bundle to start from has learnt from bins of this recording that are to judge this run: its split is "
+            f"{train:g},{validation:g},{test:g}; use the same"
+        )
 
 
 @torch.no_grad()

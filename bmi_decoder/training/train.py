@@ -219,7 +219,7 @@ def _decoder_and_recipe(recording: Recording, settings: TrainSettings) -> tuple[
         )
     adapted = cls.adapt(preset.hyper_parameters, recording.bin_s, are_counts=settings.input_filter is None)
     if settings.init_from is not None:
-        check_initial(settings.init_from, cls, recording, settings.input_filter)
+        check_initial(settings.init_from, cls, recording, settings.input_filter, settings.split)
         if settings.init_from.manifest.decoder == settings.decoder:
             adapted = settings.init_from.manifest.hyper_parameters
     hyper_parameters = {**adapted, **overrides}

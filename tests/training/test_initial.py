@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bmi_decoder.bundle import Bundle, write_bundle
 from bmi_decoder.cli import main
-from bmi_decoder.config import InputFilterSettings
+from bmi_decoder.config import InputFilterSettings, SplitSettings
 from bmi_decoder.decoders.check_deployed import _manifest
 from bmi_decoder.decoders.check_probe import Trial
 from bmi_decoder.decoders.decoder import Decoder
@@ -158,6 +158,18 @@ def test_another_kind_of_input_is_refused(recording: Recording, ann: Bundle) -> 
     other = simulate(SubjectSettings(bin_s=0.1), 75.0)
     with pytest.raises(InputError, match=r"0.05 seconds per bin, this run has 0.1"):
         train(other, TrainSettings("ann_2d", init_from=ann))
+
+
+def test_what_judges_a_run_may_not_have_been_learnt(recording: Recording, ann: Bundle) -> None:
+    earlier = SplitSettings(train=0.6, validation=0.2, test=0.2)
+    with pytest.raises(InputError, match=r"its split is 0\.7,0\.1,0\.2; use the same"):
+        train(recording, TrainSettings("ann_2d", split=earlier, init_from=ann))
+
+
+def test_pretraining_and_a_bundle_exclude_each_other(recording: Recording, ann: Bundle) -> None:
+    other = simulate(SubjectSettings(bin_s=0.05, seed=1), 75.0)
+    with pytest.raises(InputError, match="choose one of the two"):
+        train(recording, TrainSettings("ann_2d", init_from=ann), pretrain_on=[other])
 
 
 def test_the_command(recording: Recording, ann: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
