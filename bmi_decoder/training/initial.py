@@ -17,6 +17,7 @@ from bmi_decoder.errors import InputError
 from bmi_decoder.layers.normalise import Standardise
 from bmi_decoder.layers.perceptron import BatchNorm
 from bmi_decoder.recording import Recording
+from bmi_decoder.split import split_bounds
 
 
 def initial_digest(bundle: Bundle) -> str:
@@ -52,13 +53,16 @@ def check_initial(
                 f"the bundle to start from was trained with {wanted} {what}, this run has {got}: "
                 "choose a bundle or settings that agree"
             )
-    train, validation, test = manifest.training.split
-    theirs = SplitSettings(train=train, validation=validation, test=test).bounds(recording.n_bins)
-    ours = split.bounds(recording.n_bins)
-    if manifest.training.fingerprint == recording.fingerprint() and (theirs[0] > ours[0] or theirs[1] > ours[1]):
+    training = manifest.training
+    if training.fingerprint != recording.fingerprint():
+        return
+    train, validation, test = training.split
+    theirs = training.bounds or SplitSettings(train=train, validation=validation, test=test).bounds(recording.n_bins)
+    ours = split_bounds(recording, split)
+    if theirs[0] > ours[0] or theirs[1] > ours[1]:
         raise InputError(
-            f"the bundle to start from has learnt from bins of this recording that are to judge this run: its split is "
-            f"{train:g},{validation:g},{test:g}; use the same"
+            "the bundle to start from has learnt from bins of this recording that are to judge this run: its split is "
+            f"{train:g},{validation:g},{test:g} by {training.split_by}; use the same"
         )
 
 

@@ -162,7 +162,7 @@ def test_another_kind_of_input_is_refused(recording: Recording, ann: Bundle) -> 
 
 def test_what_judges_a_run_may_not_have_been_learnt(recording: Recording, ann: Bundle) -> None:
     earlier = SplitSettings(train=0.6, validation=0.2, test=0.2)
-    with pytest.raises(InputError, match=r"its split is 0\.7,0\.1,0\.2; use the same"):
+    with pytest.raises(InputError, match=r"its split is 0\.7,0\.1,0\.2 by time; use the same"):
         train(recording, TrainSettings("ann_2d", split=earlier, init_from=ann))
 
 
