@@ -96,7 +96,7 @@ class AeGruDecoder(StackDecoder):
                 "input_dropout": 0.2,
                 "reconstruction": 0.1,
             },
-            Recipe(learning_rate=3e-3, weight_decay=1.0, updates=1300),
+            Recipe(learning_rate=3e-3, weight_decay=1.0, updates=1300, position_weight=0.3),
         ),
     }
 

@@ -29,6 +29,6 @@ class GruDecoder(RecurrentDecoder):
         ),
         "best": Preset(
             {"hidden": 256, "input_dropout": 0.3, "dropout": 0.5},
-            Recipe(learning_rate=3e-3, weight_decay=1.0, updates=1800),
+            Recipe(learning_rate=3e-3, weight_decay=1.0, updates=1800, position_weight=0.3),
         ),
     }

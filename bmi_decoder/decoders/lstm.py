@@ -28,7 +28,7 @@ class LstmDecoder(RecurrentDecoder):
             Recipe(learning_rate=5e-3, weight_decay=0.11, epochs=50, warm_up=0, averaging=0),
         ),
         "best": Preset(
-            {"hidden": 128, "input_dropout": 0.2, "dropout": 0.5},
-            Recipe(learning_rate=3e-3, weight_decay=1.0, updates=1300),
+            {"hidden": 256, "input_dropout": 0.2, "dropout": 0.5},
+            Recipe(learning_rate=3e-3, weight_decay=1.0, updates=1300, position_weight=0.3),
         ),
     }

@@ -48,7 +48,7 @@ class Recipe(Settings):
         description="Weight of an auxiliary loss: a second readout, for training only, learns the leaky integral of "
         "each output, which of a velocity is the position. 0 is off.",
     )
-    position_tau_s: float = Field(1.0, gt=0, description="Time constant of that integral's leak.")
+    position_tau_s: float = Field(5.0, gt=0, description="Time constant of that integral's leak.")
     weight_bits: Literal[4, 8, 32] = Field(
         32, description="Of the weights in the bundle; 8 and 4 round them when training is done, see quantised weights."
     )
