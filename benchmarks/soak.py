@@ -29,9 +29,9 @@ from bmi_decoder.pipeline import Pipeline
 from bmi_decoder.simulation import SubjectSettings, provenance, simulate
 from bmi_decoder.wire import Flag
 from services.demo.bundle import LIVE_SEED, SUBJECT, demo_bundle
-from services.demo.listener import COLUMNS
-from services.demo.processes import Child, running
 from services.ingest.lsl import configure_lsl
+from services.listener import COLUMNS
+from services.processes import Child, running
 from services.rowlog import RowLogReader
 from services.worker.flight import FlightReader
 
@@ -63,7 +63,7 @@ def run(bundle_path: Path, seconds: float, folder: Path) -> dict[str, Any]:
         _eventually(worker, lambda: recorder.status().endpoint or None)
         estimates_log, pushes_log = folder / "estimates", folder / "pushes"
         shape = [str(size) for size in pipeline.shape]
-        listener = start("listener", "-m", "services.demo.listener", recorder.status().endpoint, estimates_log, *shape)
+        listener = start("listener", "-m", "services.listener", recorder.status().endpoint, estimates_log, *shape)
         listener.first_line()
         rig = start("rig", "-m", "bmi_decoder.cli", "rig", recording, "--stream", stream, "--push-log", pushes_log)
         pushes, estimates = _follow(

@@ -26,9 +26,9 @@ from bmi_decoder.pipeline import Pipeline, filter_lookahead, filter_taps
 from bmi_decoder.wire import Flag
 from filters import taps_response
 from services.demo.bundle import LIVE_SEED, SUBJECT, demo_bundle
-from services.demo.listener import COLUMNS
-from services.demo.processes import running
 from services.ingest.lsl import configure_lsl
+from services.listener import COLUMNS
+from services.processes import running
 from services.rowlog import RowLogReader
 
 matplotlib.use("Agg")
@@ -72,7 +72,7 @@ def live_run(seconds: float) -> LiveRun:
         stream = f"picture-rig-{time.time_ns()}"
         control.create_session("picture", stream, control.upload_decoder(demo_bundle()).id)
         endpoint = control.start_session("picture").endpoint
-        listen = ("-m", "services.demo.listener", endpoint, str(estimates_log), str(n_variants), str(n_outputs))
+        listen = ("-m", "services.listener", endpoint, str(estimates_log), str(n_variants), str(n_outputs))
         stack.enter_context(running("listener", listen, folder)).first_line()
         rig = (*cli, "rig", "simulated", "--stream", stream, "--push-log", str(push_log))
         rig = (*rig, "--subject", str(SUBJECT), "--seed", str(LIVE_SEED))

@@ -21,10 +21,10 @@ from bmi_decoder.errors import BmiError
 from bmi_decoder.pipeline import Pipeline
 from services.demo.bundle import LIVE_SEED, SUBJECT, demo_bundle
 from services.demo.interrupts import Interrupts
-from services.demo.processes import Child, running
 from services.demo.scoreboard import Scoreboard
 from services.demo.table import live_table
 from services.ingest.lsl import configure_lsl
+from services.processes import Child, running
 from services.rowlog import RowLogReader
 
 _REFRESH_S = 0.25
@@ -139,9 +139,7 @@ class _Demo:
     def _listen(self, endpoint: str) -> RowLogReader:
         log = self._directory / "estimates.log"
         n_variants, n_outputs = self._pipeline.shape
-        child = self._start(
-            "listener", "-m", "services.demo.listener", endpoint, str(log), str(n_variants), str(n_outputs)
-        )
+        child = self._start("listener", "-m", "services.listener", endpoint, str(log), str(n_variants), str(n_outputs))
         child.first_line()
         return RowLogReader(log)
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from bmi_decoder.evaluation.r2 import mean_r2
 from bmi_decoder.wire import Flag, Variant
-from services.demo.listener import COLUMNS
+from services.listener import COLUMNS
 
 _FILLED = int(Flag.HELD | Flag.ZEROED)
 

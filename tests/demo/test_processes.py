@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from bmi_decoder.errors import BmiError
-from services.demo.processes import running
+from services.processes import running
 
 STUBBORN = """
 import signal, time
@@ -32,7 +32,7 @@ def test_it_ends_also_when_the_block_fails(tmp_path: Path) -> None:
 
 
 def test_one_that_does_not_listen_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.demo.processes._STOP_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("services.processes._STOP_TIMEOUT_S", 0.2)
     with running("child", ["-c", STUBBORN], tmp_path) as child:
         child.first_line()
     assert child.process.returncode == -9

@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pytest
 
 from bmi_decoder.wire import Flag, Variant
-from services.demo.listener import COLUMNS
 from services.demo.scoreboard import Scoreboard
+from services.listener import COLUMNS
 
 BIN_S, START = 0.004, 1000.0
 VARIANTS = (Variant.raw, Variant.high_accuracy)

@@ -1,4 +1,4 @@
-"""The demo's child processes, started in order and ended in reverse."""
+"""Child processes of a command, started in order and ended in reverse."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _STOP_TIMEOUT_S = 10.0
 class Child:
     """A child process with its error output in a file.
 
-    It has a session of its own, so that Ctrl-C reaches the demo alone, which then ends all in order.
+    It has a session of its own, so that Ctrl-C reaches the command alone, which then ends all in order.
     """
 
-    def __init__(self, name: str, arguments: Sequence[str], log_directory: Path) -> None:
+    def __init__(self, name: str, arguments: Sequence[str], log_directory: Path, is_command: bool = False) -> None:
         self.name = name
         self._log = log_directory / f"{name}.log"
         with open(self._log, "wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, *arguments],
-                stdin=subprocess.DEVNULL,
+                arguments if is_command else [sys.executable, *arguments],
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -49,6 +49,22 @@ class Child:
             raise BmiError(f"{self.name} did not start: {self.last_words()}")
         return line.strip()
 
+    def tell(self, line: str) -> None:
+        """Write a line to its standard input.
+
+        Raises
+        ------
+        BmiError
+            If it has ended.
+        """
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(line + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            self.process.wait()
+            self.check()
+
     def check(self) -> None:
         """Raise a BmiError if the process has ended."""
         if self.process.poll() is not None:
@@ -67,14 +83,27 @@ class Child:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        if self.process.stdout is not None:
-            self.process.stdout.close()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
 
 
 @contextlib.contextmanager
-def running(name: str, arguments: Sequence[str], log_directory: Path) -> Iterator[Child]:
-    """A child for the length of a ``with`` block."""
-    child = Child(name, arguments, log_directory)
+def running(name: str, arguments: Sequence[str], log_directory: Path, is_command: bool = False) -> Iterator[Child]:
+    """A child for the length of a ``with`` block.
+
+    Parameters
+    ----------
+    name : str
+    arguments : sequence of str
+        For the Python interpreter, or a whole command.
+    log_directory : Path
+        Its error output goes there.
+    is_command : bool
+        Whether `arguments` name their own program.
+    """
+    child = Child(name, arguments, log_directory, is_command)
     try:
         yield child
     finally:

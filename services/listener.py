@@ -1,4 +1,4 @@
-"""``python -m services.demo.listener ENDPOINT LOG``: receives estimates and notes when, and nothing else.
+"""``python -m services.listener ENDPOINT LOG``: receives estimates and notes when, and nothing else.
 
 A process of its own, so that drawing a table never delays a measured reception.
 """

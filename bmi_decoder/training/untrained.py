@@ -1,0 +1,91 @@
+"""A decoder with initial weights as a bundle: what benchmarks and checks need where accuracy does not matter."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+import bmi_decoder
+from bmi_decoder.bundle import Bundle, Manifest, OutputInfo, TrainingInfo
+from bmi_decoder.config import OutputFilterSettings, SplitSettings
+from bmi_decoder.decoders.decoder import Decoder
+from bmi_decoder.decoders.registry import build_decoder, decoder_class
+from bmi_decoder.training.export import export_onnx, export_weights, lower
+
+_MEAN_RATE_HZ = 20.0
+_SEEN_BINS = 2000
+
+
+def untrained(
+    name: str,
+    n_channels: int,
+    bin_s: float,
+    n_outputs: int = 2,
+    preset: str = "best",
+    hyper_parameters: Mapping[str, Any] | None = None,
+    output_filters: OutputFilterSettings | None = None,
+) -> tuple[Decoder, Bundle]:
+    """A decoder as `train` would deploy it, but with the initial weights of seed 0.
+
+    Its statistics are taken from Poisson counts of 20 spikes/s, so that spiking layers are neither silent nor
+    saturated.
+
+    Parameters
+    ----------
+    name, preset : str
+    n_channels, n_outputs : int
+    bin_s : float
+    hyper_parameters : mapping, optional
+        In place of the preset's.
+    output_filters : OutputFilterSettings, optional
+
+    Returns
+    -------
+    (Decoder, Bundle)
+    """
+    cls = decoder_class(name)
+    chosen = cls.adapt({**cls.presets[preset].hyper_parameters, **(hyper_parameters or {})}, bin_s, are_counts=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        decoder = build_decoder(name, n_channels, n_outputs, chosen)
+    counts = np.random.default_rng(0).poisson(_MEAN_RATE_HZ * bin_s, (_SEEN_BINS, n_channels)).astype(np.float32)
+    x = torch.from_numpy(counts)
+    if decoder.closed_form:
+        y = torch.from_numpy(np.random.default_rng(1).standard_normal((_SEEN_BINS, n_outputs)).astype(np.float32))
+        decoder.fit_closed_form(x, y, x, y)
+    else:
+        decoder.calibrate(x)
+    decoder.finalise(x_step=1.0)
+    decoder.eval()
+    split = SplitSettings()
+    manifest = Manifest(
+        decoder=name,
+        hyper_parameters=decoder.hyper_parameters,
+        n_channels=n_channels,
+        channels=tuple(f"ch{i}" for i in range(n_channels)),
+        bin_s=bin_s,
+        outputs=tuple(OutputInfo(name=f"y{i}", unit="1") for i in range(n_outputs)),
+        output_filters=OutputFilterSettings() if output_filters is None else output_filters,
+        training=TrainingInfo(
+            source="untrained",
+            fingerprint="0" * 64,
+            split=(split.train, split.validation, split.test),
+            preset=preset,
+            recipe={},
+            seed=0,
+            epochs=0,
+            best_epoch=0,
+            seconds=0.0,
+        ),
+        versions={
+            "bmi-decoder": bmi_decoder.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+    )
+    return decoder, Bundle(manifest, lower(decoder), export_weights(decoder), export_onnx(decoder))

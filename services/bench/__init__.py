@@ -1,0 +1,1 @@
+"""``bmi-decoder bench``: repeatable measurements on the machine at hand."""
