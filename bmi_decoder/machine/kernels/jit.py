@@ -29,8 +29,13 @@ numba.config.CACHE_DIR = _cache_directory()
 
 
 def kernel(function: Any) -> Any:
-    """Compile a kernel whose sums may be reordered and fused."""
-    return numba.njit(fastmath=FAST, error_model="numpy", cache=True)(function)
+    """Compile a kernel whose sums may be reordered and fused.
+
+    It is always inlined into the machine's `run`. Left as a call, it would be the copy in `run`'s own module in a
+    process that loads the machine from the cache, but perhaps the one that was compiled by itself in the process
+    that filled the cache; and these two may add in different orders.
+    """
+    return numba.njit(fastmath=FAST, error_model="numpy", cache=True, forceinline=True)(function)
 
 
 def exact_kernel(function: Any) -> Any:
@@ -39,4 +44,4 @@ def exact_kernel(function: Any) -> Any:
     A spike is a threshold crossing: one fused multiply-add more or less would flip some, and the copies of a
     spiking decoder in torch, ONNX and the machine would drift apart.
     """
-    return numba.njit(error_model="numpy", cache=True)(function)
+    return numba.njit(error_model="numpy", cache=True, forceinline=True)(function)
