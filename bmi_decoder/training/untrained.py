@@ -1,19 +1,26 @@
-"""A decoder with initial weights as a bundle: what benchmarks and checks need where accuracy does not matter."""
+"""A decoder with initial weights as a bundle: what benchmarks need, where accuracy does not matter.
+
+``python -m bmi_decoder.training.untrained JSON BUNDLE`` writes one; the JSON object has the parameters of `untrained`.
+"""
 
 from __future__ import annotations
 
+import json
 import platform
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 import bmi_decoder
-from bmi_decoder.bundle import Bundle, Manifest, OutputInfo, TrainingInfo
+from bmi_decoder.bundle import Bundle, Manifest, OutputInfo, TrainingInfo, write_bundle
 from bmi_decoder.config import OutputFilterSettings, SplitSettings
 from bmi_decoder.decoders.decoder import Decoder
 from bmi_decoder.decoders.registry import build_decoder, decoder_class
+from bmi_decoder.errors import BmiError
 from bmi_decoder.training.export import export_onnx, export_weights, lower
 
 _MEAN_RATE_HZ = 20.0
@@ -89,3 +96,19 @@ def untrained(
         },
     )
     return decoder, Bundle(manifest, lower(decoder), export_weights(decoder), export_onnx(decoder))
+
+
+def main(order: str, path: Path) -> int:
+    """Write the bundle; returns 0, or 1 with the reason on standard error."""
+    arguments = json.loads(order)
+    filters = OutputFilterSettings.model_validate(arguments.pop("output_filters"))
+    try:
+        write_bundle(untrained(**arguments, output_filters=filters)[1], path)
+    except BmiError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], Path(sys.argv[2])))
