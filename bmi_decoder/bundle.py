@@ -102,6 +102,9 @@ class Manifest(Settings):
     filter_evidence: dict[str, Any] = Field({}, description="Validation R2 of the output filters that were tried.")
     metrics: dict[str, Any] = Field({}, description="R2 per variant on the validation and the test part.")
     training: TrainingInfo
+    conversion: dict[str, Any] | None = Field(
+        None, description="Of a spiking network: the decoder that it was made of, and how the two compare."
+    )
     versions: dict[str, str]
     members: dict[str, str] = Field({}, description="Sha256 of each member; filled in when written.")
 
@@ -164,6 +167,15 @@ def _replace(path: Path, data: bytes) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether a file looks like a bundle: a zip with a manifest. What is in it is not checked."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return MANIFEST in archive.namelist()
+    except (zipfile.BadZipFile, OSError):
+        return False
 
 
 def read_bundle(path: Path) -> Bundle:

@@ -45,6 +45,9 @@ def run(options: argparse.Namespace) -> int:
                 f"operations; {counted['footprint_bytes']:,} bytes"
             )
             print(f"bit budget     S-ACE {counted['s_ace']:,.0f}, NS-ACE {counted['ns_ace']:,.0f} per bin")
+            steps = counted["inner_steps"]
+            if steps is not None:
+                print(f"inner steps    {steps['mean']:.1f} per bin, at most {steps['max']}")
     write_json(
         options.json,
         {

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 
-def add_reading(parser: argparse.ArgumentParser) -> None:
+def add_reading(
+    parser: argparse.ArgumentParser, metavar: str = "RECORDING", meaning: str = "a file of any known format"
+) -> None:
     """Add the recording, the bin width and what readers can be told."""
-    parser.add_argument("recording", type=Path, metavar="RECORDING", help="a file of any known format")
+    parser.add_argument("recording", type=Path, metavar=metavar, help=meaning)
     parser.add_argument("--bin-ms", type=float, metavar="MS", help="bin width in ms, instead of that of the file")
     parser.add_argument("--series", metavar="NAME", help="NWB: the behavioural series to decode")
     parser.add_argument("--neural", metavar="NAME", help="XDF: name or type of the stream of spike counts")

@@ -16,6 +16,7 @@ from bmi_decoder.decoders.decoder import Decoder
 from bmi_decoder.errors import InputError
 from bmi_decoder.layers.layer import State
 from bmi_decoder.layers.lif import Lif
+from bmi_decoder.layers.quantised_rnn import QuantisedRnn
 from bmi_decoder.layers.synaptic import RecurrentSynapticLif
 from bmi_decoder.machine.builder import Builder
 from bmi_decoder.machine.executor import Executor
@@ -93,7 +94,7 @@ class Trial:
     def agree(self, got: Any, want: Any, message: str) -> None:
         """Fail with `message` unless two outputs (..., bins, K) are equal within the trial's tolerance."""
         exact = (
-            any(isinstance(module, Lif | RecurrentSynapticLif) for module in self.decoder.modules())
+            any(isinstance(module, Lif | RecurrentSynapticLif | QuantisedRnn) for module in self.decoder.modules())
             if self._exact is None
             else self._exact
         )

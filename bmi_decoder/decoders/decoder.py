@@ -51,6 +51,9 @@ class Decoder(nn.Module):
         `Auxiliary.taps`. None: it has no such layer, and position targets cannot be asked for.
     twins : tuple of str
         Names of decoders of the same topology without spikes, whose parameters `take_twin` takes.
+    spiking_twin : str or None
+        Name of the decoder of `SpikingRnn` layers that takes the same hyper-parameters and weights and gives the
+        same estimates.
     hyper_parameters : dict
         What the constructor was given, to build the decoder again from a bundle.
     row_codes : dict of RowCodes
@@ -63,6 +66,7 @@ class Decoder(nn.Module):
     closed_form: ClassVar[bool] = False
     features: ClassVar[str | None] = None
     twins: ClassVar[tuple[str, ...]] = ()
+    spiking_twin: ClassVar[str | None] = None
 
     def __init__(self, n_channels: int, n_outputs: int, hyper_parameters: Mapping[str, Any]) -> None:
         super().__init__()

@@ -36,11 +36,15 @@ class _Counts:
     synapses: dict[tuple[int, int], _Tally] = field(default_factory=dict)
     connections: dict[tuple[int, int], tuple[Tensor, ...]] = field(default_factory=dict)
     seen: set[int] = field(default_factory=set)
+    inner_steps: dict[int, list[Tensor]] = field(default_factory=dict)
     n_active: int = 0
     n_activations: int = 0
 
     def take(self, layer: Layer | Decoder, x: Tensor, y: Tensor, state: State) -> None:
         """Add what one call of a layer did."""
+        steps = layer.inner_steps(x, y, state) if isinstance(layer, Layer) else None
+        if steps is not None:
+            self.inner_steps.setdefault(id(layer), []).append(steps.flatten())
         self.seen.add(id(layer))
         for i, synapses in enumerate(layer.synapses(x, y, state)):
             tally = self.synapses.setdefault((id(layer), i), _Tally())
@@ -73,7 +77,8 @@ def measure_operations(decoder: Decoder, stretches: Sequence[Tensor], state: Sta
     dict
         ``dense``, ``macs`` and ``acs`` per bin; ``footprint_bytes`` of parameters and buffers;
         ``connection_sparsity`` and ``activation_sparsity`` (0 to 1); ``state_floats`` carried from bin to bin;
-        ``bit_budget``, see `BitBudget.figures`, and its totals ``s_ace`` and ``ns_ace``; ``bins`` measured.
+        ``bit_budget``, see `BitBudget.figures`, and its totals ``s_ace`` and ``ns_ace``; ``inner_steps``, their
+        ``mean`` and ``max`` per bin, or None without such; ``bins`` measured.
 
     Raises
     ------
@@ -117,8 +122,16 @@ def measure_operations(decoder: Decoder, stretches: Sequence[Tensor], state: Sta
         "s_ace": budget["s_ace"],
         "ns_ace": budget["ns_ace"],
         "bit_budget": budget,
+        "inner_steps": _inner_steps(counts),
         "bins": n_bins,
     }
+
+
+def _inner_steps(counts: _Counts) -> dict[str, float] | None:
+    if not counts.inner_steps:
+        return None
+    per_bin = torch.stack([torch.cat(parts) for parts in counts.inner_steps.values()]).sum(0)
+    return {"mean": float(per_bin.double().mean()), "max": int(per_bin.max())}
 
 
 def footprint_bytes(decoder: Decoder) -> int:

@@ -21,15 +21,18 @@ class Term(NamedTuple):
 
 
 @torch.no_grad()
-def make_sums_exact(terms: Sequence[Term], bias: Tensor | None = None) -> None:
+def make_sums_exact(terms: Sequence[Term], bias: Tensor | None = None, room: float = 0.0) -> None:
     """Round weights and bias in place so that the sum of all products is the same number in any order.
 
     Each output has its own grid, a power of two so fine that every partial sum fits the 24-bit mantissa of
-    float32. Nothing is rounded where an input is unbounded or can be any real number.
+    float32. Nothing is rounded where an input is unbounded or can be any real number. `room` is the magnitude of
+    what is added to the sum later on the same grid, such as a threshold.
     """
     if any(not term.x_step or math.isinf(term.x_bound) for term in terms):
         return
-    largest = sum((term.weight.abs().sum(1) * term.x_bound for term in terms), torch.zeros(len(terms[0].weight)))
+    largest = sum(
+        (term.weight.abs().sum(1) * term.x_bound for term in terms), torch.full((len(terms[0].weight),), room)
+    )
     if bias is not None:
         largest = largest + bias.abs()
     # One bit of head room, because rounding can push the largest sum over a power of two.

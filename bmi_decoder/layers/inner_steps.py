@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from bmi_decoder.layers.gru import Gru
@@ -64,6 +65,10 @@ class InnerSteps(Layer):
                 else:
                     y = layer.lower(builder, y)
         return y
+
+    def inner_steps(self, x: Tensor, y: Tensor, state: State) -> Tensor:
+        """As many as there are parts."""
+        return torch.full(y.shape[:2], self.n_steps)
 
     def finalise(self, x_bound: float, x_step: float) -> tuple[float, float]:
         """Finalise the stack."""

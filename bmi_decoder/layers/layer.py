@@ -99,6 +99,10 @@ class Layer(nn.Module):
         """What neurons with an activation function that can be zero passed on; None for every other layer."""
         return None
 
+    def inner_steps(self, x: Tensor, y: Tensor, state: State) -> Tensor | None:
+        """Inner steps that a spiking layer took in each bin (B, T); None for a layer without them."""
+        return None
+
 
 class Stack(Layer):
     """Layers one after the other; the state of layer ``name`` is found under ``name.field``."""

@@ -54,6 +54,8 @@ class Instruction:
         Allowed values of each `Kind.CHOICE` operand.
     optional : frozenset
         Parameter operands that may be `UNUSED`.
+    work : callable, optional
+        Operands to the number of elements that the kernel touches, where it goes over its ranges more than once.
     """
 
     opcode: int
@@ -62,6 +64,7 @@ class Instruction:
     accesses: Callable[[Operands], tuple[Access, ...]]
     choices: Mapping[str, tuple[int, ...]]
     optional: frozenset[str] = frozenset()
+    work: Callable[[Operands], int] | None = None
 
     def decode(self, row: list[int]) -> dict[str, int]:
         """Operand names to the numbers in a row of the table."""

@@ -1,6 +1,7 @@
 """All instructions, by opcode."""
 
 from bmi_decoder.machine.instruction import Instruction
+from bmi_decoder.machine.kernels.bif import BIF, BIF_DRIVEN, ROUND_HALF_UP
 from bmi_decoder.machine.kernels.compress import CLAMP, LOG_SOFTPLUS, SQUARE_ROOT
 from bmi_decoder.machine.kernels.elementwise import ADD, RELU, ZERO
 from bmi_decoder.machine.kernels.exact_norm import EXACT_LAYER_NORM
@@ -43,5 +44,8 @@ INSTRUCTIONS: dict[int, Instruction] = {
         LOG_SOFTPLUS,
         CLAMP,
         LEGENDRE,
+        BIF,
+        BIF_DRIVEN,
+        ROUND_HALF_UP,
     )
 }

@@ -2,6 +2,7 @@
 
 import numba
 
+from bmi_decoder.machine.kernels.bif import BIF, BIF_DRIVEN, ROUND_HALF_UP, bif, bif_driven, round_half_up
 from bmi_decoder.machine.kernels.compress import CLAMP, LOG_SOFTPLUS, SQUARE_ROOT, clamp, log_softplus, square_root
 from bmi_decoder.machine.kernels.elementwise import ADD, RELU, ZERO, add, relu, zero
 from bmi_decoder.machine.kernels.exact_norm import EXACT_LAYER_NORM, exact_layer_norm
@@ -33,6 +34,7 @@ _BOXCAR, _FIR = BOXCAR.opcode, FIR.opcode
 _GRU_CELL, _RELU, _ADD, _ZERO = GRU_CELL.opcode, RELU.opcode, ADD.opcode, ZERO.opcode
 _HISTORY, _SUB_WINDOWS = HISTORY.opcode, SUB_WINDOWS.opcode
 _EXACT_LAYER_NORM, _SYNAPTIC_LIF = EXACT_LAYER_NORM.opcode, SYNAPTIC_LIF.opcode
+_BIF, _BIF_DRIVEN, _ROUND_HALF_UP = BIF.opcode, BIF_DRIVEN.opcode, ROUND_HALF_UP.opcode
 
 _SQUARE_ROOT, _LOG_SOFTPLUS, _CLAMP = SQUARE_ROOT.opcode, LOG_SOFTPLUS.opcode, CLAMP.opcode
 _LEGENDRE = LEGENDRE.opcode
@@ -102,3 +104,9 @@ def run(program, params, arena, x, y):  # type: ignore[no-untyped-def]
                 clamp(arena, params, o[1], o[2], o[3], o[4])
             elif op == _LEGENDRE:
                 legendre(arena, params, o[1], o[2], o[3], o[4], o[5], o[6])
+            elif op == _BIF:
+                bif(arena, params, o[1], o[2], o[3], o[4], o[5], o[6])
+            elif op == _BIF_DRIVEN:
+                bif_driven(arena, params, o[1], o[2], o[3], o[4], o[5], o[6], o[7], o[8], o[9], o[10])
+            elif op == _ROUND_HALF_UP:
+                round_half_up(arena, params, o[1], o[2], o[3], o[4])

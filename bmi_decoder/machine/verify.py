@@ -43,7 +43,8 @@ def verify(
     written = np.zeros(n_outputs, bool)
     touched = 0
     for index, row in enumerate(instructions.tolist()):
-        instruction, accesses = _decode(index, row)
+        instruction, accesses, work = _decode(index, row)
+        touched += work
         for access in accesses:
             name = f"instruction {index} ({instruction.name})"
             stop = access.start + access.length
@@ -93,14 +94,15 @@ def _check_arrays(
             raise ProgramError(f"a program has 1 to {MAX_ROW} {name}, got {size}")
 
 
-def _decode(index: int, row: list[int]) -> tuple[Instruction, tuple[Access, ...]]:
+def _decode(index: int, row: list[int]) -> tuple[Instruction, tuple[Access, ...], int]:
     instruction = INSTRUCTIONS.get(row[0])
     if instruction is None:
         raise ProgramError(f"instruction {index} has opcode {row[0]}, which this version does not know: update it")
     operands = instruction.decode(row)
     for message in _bad_operands(instruction, operands):
         raise ProgramError(f"instruction {index} ({instruction.name}): {message}")
-    return instruction, instruction.accesses(operands)
+    work = 0 if instruction.work is None else instruction.work(operands)
+    return instruction, instruction.accesses(operands), work
 
 
 def _bad_operands(instruction: Instruction, operands: dict[str, int]) -> Iterator[str]:

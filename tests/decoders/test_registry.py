@@ -28,7 +28,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_our_decoders_are_registered() -> None:
-    ours = "ann_2d ann_3d big_rsnn gru kalman l2mu lstm snn_3d snn_streaming tiny_rsnn wiener"
+    ours = "ann_2d ann_3d big_rsnn gru kalman l2mu lstm qcrnn rbif_rnn snn_3d snn_streaming tiny_rsnn wiener"
     assert set(ours.split()) <= set(decoder_names())
     assert decoder_names() == sorted(decoder_names())
     assert decoder_class("lstm") is LstmDecoder
@@ -96,6 +96,12 @@ def test_a_broken_package_gets_a_clear_error() -> None:
         ("l2mu", {"window": 0}, "order of 1 at least and a window above 0 bins"),
         ("l2mu", {"encoders": 0}, "needs encoders and hidden neurons, got 0 and 64"),
         ("l2mu", {"betas": [0.5]}, r"betas takes 4 numbers, got \[0.5\]"),
+        ("qcrnn", {"levels": 1}, "levels from 2 to 256, got 1"),
+        ("qcrnn", {"hidden_levels": 300}, "even number of levels from 2 to 256, got 300"),
+        ("rbif_rnn", {"hidden_levels": 15}, "even number of levels from 2 to 256, got 15"),
+        ("rbif_rnn", {"filters": []}, "one stage at least"),
+        ("rbif_rnn", {"filters": 64}, "filters is 64"),
+        ("qcrnn", {"taps": 1, "tap_bins": 1}, "2 bins at least"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(name: str, settings: dict, message: str) -> None:

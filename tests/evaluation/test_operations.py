@@ -101,6 +101,29 @@ def test_one_count_of_two_makes_the_products_multiplications() -> None:
     assert measured["s_ace"] == 6 * 32 * 2
 
 
+def test_inner_steps_are_those_of_every_bin() -> None:
+    torch.manual_seed(0)
+    x = torch.poisson(torch.full((60, 5), 0.5))
+    assert measure_operations(build_decoder("lstm", 5, 2, {"hidden": 3}).eval(), [x])["inner_steps"] is None
+    steady = build_decoder("snn_3d", 5, 2, {"hidden1": 4, "hidden2": 3, "sub_windows": 6, "sub_window_bins": 1})
+    steady.finalise(1.0)
+    assert measure_operations(steady, [x])["inner_steps"] == {"mean": 6.0, "max": 6}
+    settling = build_decoder("rbif_rnn", 5, 2, {"hidden": 6, "filters": [4]})
+    settling.calibrate(x)
+    settling.finalise(1.0)
+    network = settling.eval().stack.layers["network"]  # type: ignore[union-attr,operator]
+    taken = []
+    found = measure_operations(settling, [x[:40], x[40:]])["inner_steps"]
+    with torch.no_grad():
+        for part in (x[:40], x[40:]):
+            rows = part[None]
+            for name in ("encode", "window", "standardise"):
+                rows, _ = settling.stack.layers[name].scan(rows, settling.stack.layers[name].initial_state(1))  # type: ignore
+            taken += network.inner_steps(rows, rows, network.initial_state(1))[0].tolist()
+    assert found == {"mean": pytest.approx(sum(taken) / 60), "max": max(taken)}
+    assert len(set(taken)) > 2
+
+
 def test_activation_sparsity_counts_spikes_of_all_neurons() -> None:
     decoder = Own(fixed([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]), Lif(2, beta=0.0, threshold=0.5, reset="none"))
     with torch.no_grad():

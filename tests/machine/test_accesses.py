@@ -5,14 +5,15 @@ import pytest
 
 from bmi_decoder.machine.instruction import Kind
 from bmi_decoder.machine.instruction_set import INSTRUCTIONS
+from bmi_decoder.machine.kernels.bif import BIF_DRIVEN
 from bmi_decoder.machine.kernels.history import HISTORY, SUB_WINDOWS
 from bmi_decoder.machine.kernels.window import BOXCAR, FIR
 from tests.machine.support import Placed, run_guarded, variations
 
 SIZES = (
-    {"n": 5, "n_in": 11, "n_out": 5, "width": 6, "count": 4, "order": 3},
-    {"n": 1, "n_in": 1, "n_out": 1, "width": 1, "count": 1, "order": 1},
-    {"n": 17, "n_in": 4, "n_out": 9, "width": 9, "count": 3, "order": 2},
+    {"n": 5, "n_in": 11, "n_out": 5, "width": 6, "count": 4, "order": 3, "steps": 7, "steps_in": 4},
+    {"n": 1, "n_in": 1, "n_out": 1, "width": 1, "count": 1, "order": 1, "steps": 1, "steps_in": 1},
+    {"n": 17, "n_in": 4, "n_out": 9, "width": 9, "count": 3, "order": 2, "steps": 3, "steps_in": 5},
 )
 CASES = [
     pytest.param(placed, id=f"{instruction.name}-{i}-{j}")
@@ -89,6 +90,14 @@ def test_rings_cannot_be_left_whatever_the_state_holds(placed: Placed) -> None:
             check_declared(placed, arena, params, n_rows=3)
 
 
+@pytest.mark.parametrize("placed", [case for case in CASES if case.values[0].instruction is BIF_DRIVEN])
+def test_spike_trains_cannot_be_left_whatever_they_say_of_their_length(placed: Placed) -> None:
+    for arrived in (*WILD, *range(placed.operands["steps_in"] + 2)):
+        arena, params = arrays(placed)
+        arena[placed.operands["arriving"]] = arrived
+        check_declared(placed, arena, params, n_rows=2)
+
+
 def test_every_operand_of_the_arena_and_the_parameters_is_declared() -> None:
     for instruction in INSTRUCTIONS.values():
         placed = next(variations(instruction, SIZES[0]))
@@ -127,6 +136,9 @@ def test_opcodes_are_distinct_and_never_change() -> None:
         "log_softplus": 22,
         "clamp": 23,
         "legendre": 28,
+        "bif": 37,
+        "bif_driven": 38,
+        "round_half_up": 39,
     }
     numbers = {instruction.name: opcode for opcode, instruction in INSTRUCTIONS.items()}
     assert published.items() <= numbers.items()

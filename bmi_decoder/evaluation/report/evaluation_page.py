@@ -137,6 +137,9 @@ def _cost(judgement: Judgement) -> str:
         ["footprint: parameters and buffers", size(counted["footprint_bytes"])],
         ["state carried from bin to bin", size(4 * counted["state_floats"])],
     ]
+    if counted["inner_steps"] is not None:
+        rows.append(["inner steps per bin: mean", f"{counted['inner_steps']['mean']:.1f}"])
+        rows.append(["inner steps per bin: most", count(counted["inner_steps"]["max"])])
     if held["parameter_bytes"] is not None:
         rows.append(["live pipeline with filters: weights", size(held["parameter_bytes"])])
         rows.append(["live pipeline with filters: working memory", size(held["arena_bytes"])])
