@@ -20,7 +20,7 @@ class GruDecoder(RecurrentDecoder):
     """
 
     name: ClassVar[str] = "gru"
-    summary: ClassVar[str] = "GRU on recent spike counts; nearly as accurate as the LSTM with three quarters of its weights"
+    summary: ClassVar[str] = "GRU on recent spike counts; close to the LSTM with three quarters of its weights per unit"
     cell = Gru
     presets: ClassVar = {
         "paper": Preset(
