@@ -27,6 +27,10 @@ SMALL: dict[str, dict[str, Any]] = {
         "hidden1": 48, "sub_windows": 4, "sub_window_bins": 1, "normalise": "standard", "per_neuron": True,
         "output_scale": 0.5, **GRADED,
     },
+    "l2mu": {
+        "encoders": 12, "hidden": 64, "order": 3, "window": 4.0, "betas": [0.3] * 4, "standardise": True,
+        "per_neuron": True, "output_scale": 0.5, **GRADED,
+    },
     "tiny_rsnn": {
         "tau_membrane": 1.0, "tau_synapse": 0.5, "readout_taus": [[0.5, 1.0]], "delayed": False, "input_rate": 1.0,
         "standardise": True, "slope": 5.0, **GRADED,
