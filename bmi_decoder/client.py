@@ -28,11 +28,13 @@ from pydantic import TypeAdapter
 
 from bmi_decoder import wire
 from bmi_decoder.errors import BmiError
-from bmi_decoder.rest_models import DecoderDetail, DecoderInfo, SessionStatus, StreamInfo
+from bmi_decoder.rest_models import DecoderDetail, DecoderInfo, RevisionInfo, SessionStatus, StreamInfo
 
 ALL_TOPICS = (wire.ESTIMATE, wire.HEALTH, wire.HEARTBEAT)
 _RECEIVE_QUEUE = 1_000_000
 _START_TIMEOUT_S = 30.0
+_SWAP_TIMEOUT_S = 1800.0
+"""The widest filter on the widest bins warms up for minutes; the server gives up where nothing moves."""
 
 
 class ControlError(BmiError):
@@ -309,8 +311,26 @@ class ControlClient:
         return self._session("POST", _path(name) + "/stop")
 
     def change_session(self, name: str, **settings: Any) -> SessionStatus:
-        """Change settings of a session: fields of `SessionChange`."""
-        return self._session("PATCH", _path(name), json=settings)
+        """Change settings of a session: fields of `SessionChange`.
+
+        While the session runs, its decoder and its output filters are swapped; this returns when the worker has
+        switched between two bins, which takes the warm-up of the longest filter and at least a second.
+
+        Raises
+        ------
+        ControlError
+            Status 409, 422, 503 or 504 if the session goes on as it was, saying why.
+        """
+        return self._session("PATCH", _path(name), json=settings, timeout=_SWAP_TIMEOUT_S)
+
+    def roll_back_session(self, name: str) -> SessionStatus:
+        """Return to the revision before the one that a session has, running or not."""
+        return self._session("POST", _path(name) + "/rollback", timeout=_SWAP_TIMEOUT_S)
+
+    def revisions(self, name: str) -> list[RevisionInfo]:
+        """What a session has decoded with, oldest first."""
+        answer = self._request("GET", _path(name) + "/revisions")
+        return TypeAdapter(list[RevisionInfo]).validate_json(answer.content)
 
     def delete_session(self, name: str) -> None:
         """Delete a session that does not run, and its files."""

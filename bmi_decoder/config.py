@@ -156,6 +156,9 @@ class WorkerSettings(Settings):
     flight: str = Field(description="Path of the flight recorder that the worker creates.")
     revision: int = Field(1, ge=1)
     heartbeat_s: float = Field(0.5, gt=0, description="Longest silence on the endpoint.")
+    commands: str | None = Field(None, description="Path of the Unix socket that takes commands; null takes none.")
+    settle_s: float = Field(1.0, ge=0, description="Data that a swapped-in decoder sees before its first estimate.")
+    probation_s: float = Field(5.0, ge=0, description="Data for which the former decoder is kept warm behind a swap.")
 
 
 class SplitSettings(Settings):

@@ -57,7 +57,8 @@ class SessionStatus(BaseModel):
     state: SessionState
     message: str = Field(description="Why it is in this state; empty when all is well.")
     endpoint: str = Field(description="Where estimates are published; while running, the real port.")
-    revision: int = Field(description="Counts changes of decoder or filters, from 1.")
+    revision: int = Field(description="Which decoder and filters; from 1, a new one for each change.")
+    swapping_to: int | None = Field(None, description="The revision that is being loaded or warmed up, if any.")
     bins_in: int = Field(description="Bins received since the worker started.")
     bins_decoded: int
     bins_lost: int
@@ -74,8 +75,23 @@ class SessionStatus(BaseModel):
     settings: SessionSettings
 
 
+class RevisionInfo(BaseModel):
+    """One revision of a session: what its messages of that number were decoded with."""
+
+    revision: int = Field(description="As in the messages.")
+    parent: int | None = Field(description="The revision before it, to which a rollback returns; null for the first.")
+    decoder: str = Field(description="Id of the decoder; it may have been deleted since.")
+    output_filters: dict[str, Any] | None = Field(description="null: those that were chosen with the decoder.")
+    at: str = Field(description="When it was asked for; ISO 8601, UTC.")
+    why: str = Field(examples=["swapped while running"])
+    state: Literal["trial", "used", "failed", "rolled_back"] = Field(
+        description="In a swap that is under way; used, then or now; never used, as the swap failed; given up."
+    )
+    reason: str = Field(description="Why it failed or was rolled back.")
+
+
 class SessionChange(BaseModel):
-    """Settings to change; what is left out stays as it is."""
+    """Settings to change; what is left out stays as it is. While a session runs: decoder and output filters."""
 
     model_config = {"extra": "forbid", "json_schema_extra": {"examples": [{"decoder": "9f86d081884c7d65"}]}}
 

@@ -10,7 +10,8 @@ from bmi_decoder.errors import BundleError
 from bmi_decoder.rest_models import DecoderDetail, DecoderInfo
 from services.control.places import DataDirectory, move_durably
 from services.control.problem import Problem, bad_value, not_found
-from services.control.store import DecoderRow, Store, now
+from services.control.store import Store, now
+from services.control.tables import DecoderRow
 from services.control.upload import Upload
 
 _ID_DIGITS = 16

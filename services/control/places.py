@@ -15,6 +15,8 @@ from pathlib import Path
 from bmi_decoder.errors import BmiError
 
 _SHARED_MEMORY = Path("/dev/shm")
+_SOCKET_PATH_BYTES = 103
+"""Longest address of a Unix socket: 107 bytes on Linux, 103 on macOS."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class SessionFiles:
 
     folder: Path
     flight: Path
+    commands: Path
 
     @property
     def settings(self) -> Path:
@@ -40,6 +43,11 @@ class SessionFiles:
         return self.folder / "worker.pid"
 
     @property
+    def takes_commands(self) -> bool:
+        """Whether a socket can stand at `commands`, where a worker takes its commands."""
+        return len(os.fsencode(self.commands)) <= _SOCKET_PATH_BYTES
+
+    @property
     def crashed_flight(self) -> Path:
         """The flight recorder of the last worker that died unexpectedly."""
         return self.folder / "crash.flight"
@@ -52,6 +60,7 @@ class SessionFiles:
     def remove(self) -> None:
         """Remove every file of the session."""
         self.flight.unlink(missing_ok=True)
+        self.commands.unlink(missing_ok=True)
         if self.folder.exists():
             shutil.rmtree(self.folder)
 
@@ -105,8 +114,11 @@ class DataDirectory:
     def session(self, name: str) -> SessionFiles:
         """The files of a session; the folder may not exist yet."""
         folder = self.root / "sessions" / name
-        flight = folder / "flight" if self.flights is None else self.flights / f"{name}.flight"
-        return SessionFiles(folder, flight)
+        if self.flights is None:
+            return SessionFiles(folder, folder / "flight", folder / "commands")
+        # The address of a Unix socket has 107 bytes at most: a digest stands for a name that may have 64.
+        digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+        return SessionFiles(folder, self.flights / f"{name}.flight", self.flights / f"{digest}.commands")
 
     def remove_unfinished_uploads(self) -> None:
         """Remove what an interrupted upload left."""

@@ -9,12 +9,32 @@ from pydantic import ValidationError
 
 from bmi_decoder.config import FirFilterSettings, SessionSettings
 from filters import FilterDesignError, bessel_sos, minimum_width
+from services.control.context import Control
 from services.control.problem import bad_value, invalid_fields
 from services.control.settings import TOKEN_VARIABLE
-from services.control.store import DecoderRow
+from services.control.tables import DecoderRow
 from services.control.validation import field_errors
 
 _BIN_TOLERANCE = 1e-3
+
+
+def check_session(control: Control, settings: SessionSettings) -> None:
+    """Refuse a session without a stored decoder, or whose filters or endpoint cannot be used.
+
+    Raises
+    ------
+    Problem
+        422.
+    """
+    decoder = control.store.decoder(settings.decoder)
+    if decoder is None:
+        known = [row.id for row in control.store.decoders()]
+        listed = ", ".join(known[:20]) or "none yet; upload one with POST /v1/decoders"
+        raise bad_value(
+            "decoder", f"no decoder {settings.decoder!r}; there is: {listed}", settings.decoder, list(known)
+        )
+    check_endpoint(settings, control.settings.token is not None)
+    check_filters(settings, decoder)
 
 
 def merged_settings(current: SessionSettings, changes: Mapping[str, Any]) -> SessionSettings:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Body
 from fastapi.concurrency import run_in_threadpool
 
 from bmi_decoder.config import SessionSettings
-from bmi_decoder.rest_models import SessionChange, SessionStatus
+from bmi_decoder.rest_models import RevisionInfo, SessionChange, SessionStatus
 from services.control.context import Control, ControlDep
-from services.control.problem import Problem, bad_value, not_found, responses
-from services.control.session_check import check_endpoint, check_filters, merged_settings
+from services.control.problem import Problem, not_found, responses
+from services.control.revisions import rollback_target, swap_target
+from services.control.session_check import check_session, merged_settings
 from services.control.status import session_status
-from services.control.store import DecoderRow, SessionRow
+from services.control.tables import DecoderRow, SessionRow
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
@@ -38,11 +39,11 @@ NewSession = Annotated[
 @router.post("", status_code=201, summary="Create a session", responses=responses(409, 422))
 async def create_session(settings: NewSession, control: ControlDep) -> SessionStatus:
     """Create a session: a stream in, a decoder, an endpoint out. It does not run until it is started."""
-    await run_in_threadpool(_check, control, settings)
+    await run_in_threadpool(check_session, control, settings)
     if await run_in_threadpool(control.store.session, settings.name) is not None:
         raise _name_taken(settings.name)
     if await run_in_threadpool(control.store.add_session, settings) is None:
-        await run_in_threadpool(_check, control, settings)
+        await run_in_threadpool(check_session, control, settings)
         raise _name_taken(settings.name)
     return await _status(control, settings.name)
 
@@ -91,18 +92,58 @@ async def stop_session(name: str, control: ControlDep) -> SessionStatus:
     return await _status(control, name)
 
 
-@router.patch("/{name}", summary="Change a session", responses=responses(404, 409, 422))
+@router.patch("/{name}", summary="Change a session", responses=responses(404, 409, 422, 500, 503, 504))
 async def change_session(name: str, change: SessionChange, control: ControlDep) -> SessionStatus:
-    """Change settings of a session that does not run; what is left out stays as it is."""
+    """Change settings of a session; what is left out stays as it is.
+
+    While it runs, `decoder` and `output_filters` can be changed: the answer comes when the worker has switched
+    between two bins, or says why it has not. Everything else needs a session that is stopped.
+    """
     await _existing(control, name)
+    supervisor = control.supervisor
     try:
-        changed = await control.supervisor.change(name, lambda row: _new_values(control, row, change))
+        done = await supervisor.change(name, lambda row: _changed(control, row, change), "changed while stopped")
+        if not done:
+            session = supervisor.session(name)
+            done = await supervisor.swapper.swap(name, session, lambda row: swap_target(control, row, change))
     except KeyError:
         await _existing(control, name)
         raise
-    if not changed:
+    if not done:
         raise await _not_while_running(control, name, "changed")
     return await _status(control, name)
+
+
+@router.post("/{name}/rollback", summary="Undo a change", responses=responses(404, 409, 422, 500, 503, 504))
+async def rollback_session(name: str, control: ControlDep) -> SessionStatus:
+    """Return to the revision before the one that a session has.
+
+    Within seconds of a swap the former decoder is still warm, and is back with the next bin. Later it is swapped in
+    as any other.
+    """
+    await _existing(control, name)
+    supervisor = control.supervisor
+    try:
+        done = await supervisor.return_to(name, lambda row: rollback_target(control, row))
+        if not done:
+            session = supervisor.session(name)
+            done = await supervisor.swapper.swap(
+                name, session, lambda row: rollback_target(control, row), left="rolled_back"
+            )
+    except KeyError:
+        await _existing(control, name)
+        raise
+    if not done:
+        raise await _not_while_running(control, name, "rolled back")
+    return await _status(control, name)
+
+
+@router.get("/{name}/revisions", summary="What a session has decoded with", responses=responses(404))
+async def list_revisions(name: str, control: ControlDep) -> list[RevisionInfo]:
+    """All revisions of a session, oldest first, with those that failed."""
+    await _existing(control, name)
+    rows = await run_in_threadpool(control.store.revisions, name)
+    return [RevisionInfo.model_validate(row, from_attributes=True) for row in rows]
 
 
 @router.delete("/{name}", status_code=204, summary="Delete a session", responses=responses(404, 409))
@@ -113,28 +154,10 @@ async def delete_session(name: str, control: ControlDep) -> None:
         raise await _not_while_running(control, name, "deleted")
 
 
-def _new_values(control: Control, row: SessionRow, change: SessionChange) -> dict[str, Any]:
-    current = row.session_settings
-    settings = merged_settings(current, change.model_dump(mode="json", exclude_unset=True))
-    _check(control, settings)
-    decodes_alike = (settings.decoder, settings.output_filters) == (current.decoder, current.output_filters)
-    return {
-        "settings": settings.model_dump(mode="json"),
-        "decoder": settings.decoder,
-        "revision": row.revision if decodes_alike else row.revision + 1,
-    }
-
-
-def _check(control: Control, settings: SessionSettings) -> None:
-    decoder = control.store.decoder(settings.decoder)
-    if decoder is None:
-        known = [row.id for row in control.store.decoders()]
-        listed = ", ".join(known[:20]) or "none yet; upload one with POST /v1/decoders"
-        raise bad_value(
-            "decoder", f"no decoder {settings.decoder!r}; there is: {listed}", settings.decoder, list(known)
-        )
-    check_endpoint(settings, control.settings.token is not None)
-    check_filters(settings, decoder)
+def _changed(control: Control, row: SessionRow, change: SessionChange) -> SessionSettings:
+    settings = merged_settings(row.session_settings, change.model_dump(mode="json", exclude_unset=True))
+    check_session(control, settings)
+    return settings
 
 
 async def _existing(control: Control, name: str) -> tuple[SessionRow, DecoderRow]:
@@ -164,6 +187,7 @@ async def _settled_status(control: Control, name: str) -> SessionStatus | None:
     while True:
         # Under the lock the store and the worker tell of the same moment.
         async with session.lock:
+            await control.supervisor.swapper.reconcile(name, session)
             found = await run_in_threadpool(_find, control, name)
             if found is None:
                 return None

@@ -6,8 +6,8 @@ from typing import Any, cast
 
 from bmi_decoder.config import OutputFilterSettings
 from bmi_decoder.rest_models import Latency, SessionState, SessionStatus
-from services.control.store import DecoderRow, SessionRow
 from services.control.supervised import Supervised
+from services.control.tables import DecoderRow, SessionRow
 
 _COUNTERS = ("bins_in", "bins_decoded", "bins_lost", "bins_duplicated", "bins_invalid")
 
@@ -36,7 +36,9 @@ def session_status(row: SessionRow, decoder: DecoderRow, session: Supervised) ->
             figures = {name: getattr(said, name) for name in _COUNTERS} | {"latency_us": live.latency_us}
             state, message = cast(SessionState, said.state), said.message
             age = said.last_bin_age_s
-            endpoint, revision = said.endpoint or endpoint, said.revision
+            endpoint = said.endpoint or endpoint
+            # In mid-swap the store has the rest of the answer too.
+            revision = said.revision if session.swapping_to is None else revision
     filters = settings.output_filters or OutputFilterSettings.model_validate(decoder.manifest["output_filters"])
     return SessionStatus(
         name=row.name,
@@ -44,6 +46,7 @@ def session_status(row: SessionRow, decoder: DecoderRow, session: Supervised) ->
         message=message,
         endpoint=endpoint,
         revision=revision,
+        swapping_to=session.swapping_to,
         **{name: figures.get(name, 0) for name in _COUNTERS},
         latency_us=None if figures.get("latency_us") is None else Latency(**figures["latency_us"]),
         last_bin_age_s=age,

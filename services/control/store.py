@@ -10,58 +10,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, create_engine, event, select, text
+from sqlalchemy import create_engine, event, func, select, text, union, update
 from sqlalchemy.exc import DatabaseError, IntegrityError
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
+from sqlalchemy.orm import Session, sessionmaker
 
 from bmi_decoder.config import SessionSettings
 from bmi_decoder.errors import BmiError
+from services.control.tables import Base, DecoderRow, RevisionRow, RevisionState, SessionRow
 
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 
-
-class _Base(DeclarativeBase):
-    type_annotation_map: ClassVar = {dict[str, Any]: JSON(none_as_null=True)}
-
-
-class DecoderRow(_Base):
-    """One uploaded bundle; `id` is the start of its content's sha256."""
-
-    __tablename__ = "decoders"
-
-    id: Mapped[str] = mapped_column(primary_key=True)
-    sha256: Mapped[str] = mapped_column(unique=True)
-    size_bytes: Mapped[int]
-    file_name: Mapped[str]
-    uploaded_at: Mapped[str]
-    manifest: Mapped[dict[str, Any]]
-
-
-class SessionRow(_Base):
-    """One session: its settings, whether it should run, and how its last worker ended.
-
-    `failed` holds a worker back after an error that only the user can mend, until the session is started
-    again.
-    """
-
-    __tablename__ = "sessions"
-
-    name: Mapped[str] = mapped_column(primary_key=True)
-    decoder: Mapped[str] = mapped_column(ForeignKey("decoders.id"), index=True)
-    settings: Mapped[dict[str, Any]]
-    revision: Mapped[int] = mapped_column(default=1)
-    wanted: Mapped[bool] = mapped_column(default=False)
-    failed: Mapped[bool] = mapped_column(default=False)
-    restarts: Mapped[int] = mapped_column(default=0)
-    created_at: Mapped[str]
-    last: Mapped[dict[str, Any] | None] = mapped_column(default=None)
-
-    @property
-    def session_settings(self) -> SessionSettings:
-        """The settings, typed."""
-        return SessionSettings.model_validate(self.settings)
+_REVISIONS_FROM_1 = """
+    INSERT INTO revisions (session, revision, decoder, output_filters, at, why, state, reason)
+    SELECT name, revision, decoder, json_extract(settings, '$.output_filters'), created_at, 'created', 'used', ''
+    FROM sessions
+"""
 
 
 def now() -> str:
@@ -96,7 +61,9 @@ class Store:
                         f"{path} was written by a newer version (schema {version}, this version reads up to "
                         f"{_SCHEMA_VERSION}): update bmi-decoder, or give another directory with --data-dir"
                     )
-                _Base.metadata.create_all(connection)
+                Base.metadata.create_all(connection)
+                if version == 1:
+                    connection.execute(text(_REVISIONS_FROM_1))
                 connection.execute(text(f"PRAGMA user_version = {_SCHEMA_VERSION}"))
         except DatabaseError as error:
             self.close()
@@ -146,8 +113,9 @@ class Store:
     def users_of(self, decoder_id: str) -> list[str]:
         """Names of the sessions that use a decoder."""
         with self._open() as session:
-            query = select(SessionRow.name).where(SessionRow.decoder == decoder_id)
-            return list(session.scalars(query.order_by(SessionRow.name)))
+            using = select(SessionRow.name).where(SessionRow.decoder == decoder_id)
+            holding = select(RevisionRow.session).where(RevisionRow.held == decoder_id)
+            return sorted(session.scalars(union(using, holding)))
 
     def sessions(self) -> list[SessionRow]:
         """All sessions by name."""
@@ -170,6 +138,8 @@ class Store:
         try:
             with self._write() as session:
                 session.add(row)
+                session.flush()
+                _add_revision(session, row, None, "created", "used")
         except IntegrityError:
             return None
         return row
@@ -183,12 +153,100 @@ class Store:
             If it does not.
         """
         with self._write() as session:
-            row = session.get(SessionRow, name)
-            if row is None:
-                raise KeyError(name)
+            row = _session(session, name)
             for column, value in values.items():
                 setattr(row, column, value)
             return row
+
+    def revisions(self, name: str) -> list[RevisionRow]:
+        """All revisions of a session, oldest first."""
+        with self._open() as session:
+            query = select(RevisionRow).where(RevisionRow.session == name).order_by(RevisionRow.revision)
+            return list(session.scalars(query))
+
+    def revision(self, name: str, revision: int) -> RevisionRow | None:
+        """One revision of a session, None if there is none of that number."""
+        with self._open() as session:
+            return session.get(RevisionRow, (name, revision))
+
+    def replace_settings(self, name: str, settings: SessionSettings, why: str) -> SessionRow:
+        """New settings of a session that does not run; a new revision if it will decode otherwise.
+
+        Raises
+        ------
+        KeyError
+            If there is no such session.
+        """
+        with self._write() as session:
+            row = _session(session, name)
+            parent = row.revision
+            current = row.session_settings
+            row.settings, row.decoder = settings.model_dump(mode="json"), settings.decoder
+            if (settings.decoder, settings.output_filters) != (current.decoder, current.output_filters):
+                row.revision = _add_revision(session, row, parent, why, "used").revision
+            return row
+
+    def add_trial(self, name: str, settings: SessionSettings, why: str) -> RevisionRow:
+        """A revision that a worker is about to be asked for; the session's own stays as it is.
+
+        Raises
+        ------
+        KeyError
+            If there is no such session.
+        """
+        with self._write() as session:
+            row = _session(session, name)
+            wanted = SessionRow(name=name, settings=settings.model_dump(mode="json"), decoder=settings.decoder)
+            return _add_revision(session, wanted, row.revision, why, "trial")
+
+    def adopt(self, name: str, revision: int, left: RevisionState = "used", reason: str = "") -> SessionRow:
+        """Make a revision that is on record the session's, because its worker publishes it.
+
+        Parameters
+        ----------
+        name : str
+        revision : int
+        left : {"used", "rolled_back"}
+            What becomes of the revision that it had.
+        reason : str
+            Why that one was left.
+        """
+        with self._write() as session:
+            row = _session(session, name)
+            new = session.get_one(RevisionRow, (name, revision))
+            old = session.get(RevisionRow, (name, row.revision))
+            _let_go(session, name)
+            new.state, new.reason = "used", ""
+            if old is not None:
+                old.state, old.reason = left, reason
+                # The worker keeps it warm for a while.
+                stored = session.get(DecoderRow, old.decoder) is not None
+                old.held = old.decoder if stored and left == "used" else None
+            row.revision, row.decoder = revision, new.decoder
+            row.settings = row.settings | {"decoder": new.decoder, "output_filters": new.output_filters}
+            return row
+
+    def fail_trials(self, name: str, reason: str, revision: int | None = None) -> None:
+        """Note that what a worker was asked for has not happened, and will not; None is every trial."""
+        with self._write() as session:
+            query = update(RevisionRow).where(RevisionRow.session == name, RevisionRow.state == "trial")
+            if revision is not None:
+                query = query.where(RevisionRow.revision == revision)
+            session.execute(query.values(state="failed", reason=reason, held=None))
+
+    def hold(self, name: str, revision: int) -> bool:
+        """Keep a revision's decoder from being deleted; False if that has happened already."""
+        with self._write() as session:
+            row = session.get_one(RevisionRow, (name, revision))
+            if session.get(DecoderRow, row.decoder) is None:
+                return False
+            row.held = row.decoder
+            return True
+
+    def let_go(self, name: str) -> None:
+        """No worker of this session runs: it holds no decoder but its own."""
+        with self._write() as session:
+            _let_go(session, name)
 
     def remove_session(self, name: str) -> None:
         """Remove a session."""
@@ -196,6 +254,35 @@ class Store:
             row = session.get(SessionRow, name)
             if row is not None:
                 session.delete(row)
+
+
+def _session(session: Session, name: str) -> SessionRow:
+    row = session.get(SessionRow, name)
+    if row is None:
+        raise KeyError(name)
+    return row
+
+
+def _add_revision(session: Session, row: SessionRow, parent: int | None, why: str, state: RevisionState) -> RevisionRow:
+    latest = session.scalar(select(func.max(RevisionRow.revision)).where(RevisionRow.session == row.name)) or 0
+    added = RevisionRow(
+        session=row.name,
+        revision=latest + 1,
+        parent=parent,
+        decoder=row.decoder,
+        output_filters=row.settings["output_filters"],
+        at=now(),
+        why=why,
+        state=state,
+        held=row.decoder if state == "trial" else None,
+    )
+    session.add(added)
+    session.flush()
+    return added
+
+
+def _let_go(session: Session, name: str) -> None:
+    session.execute(update(RevisionRow).where(RevisionRow.session == name).values(held=None))
 
 
 def _configure(connection: Any, _record: object) -> None:

@@ -75,6 +75,12 @@ class Supervised:
         Held while a worker is started, stopped or cleared away.
     retry_at : float or None
         Monotonic time of the next attempt after a death; None when none is due.
+    revision : int
+        Of the store, while a worker runs.
+    swapping_to : int or None
+        The revision that we have asked the worker for.
+    trials_left : bool
+        Whether an earlier control plane may have asked it for one.
     """
 
     files: SessionFiles
@@ -83,6 +89,9 @@ class Supervised:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     retry_at: float | None = None
     message: str = ""
+    revision: int = 0
+    swapping_to: int | None = None
+    trials_left: bool = False
     _reader: FlightReader | None = None
 
     @property
@@ -106,12 +115,19 @@ class Supervised:
 
     def report(self) -> tuple[WorkerStatus, dict[str, float] | None] | None:
         """What the worker says in its flight recorder, with its latency; None before it has made one."""
+        reader = self._flight()
+        return None if reader is None else (reader.status(), reader.latency_us())
+
+    def published_revision(self) -> int | None:
+        """The revision that the worker publishes; None where none runs, or has said so yet."""
+        reader = self._flight() if self.alive else None
+        return None if reader is None else reader.revision()
+
+    def _flight(self) -> FlightReader | None:
         if self._reader is None:
             with contextlib.suppress(FileNotFoundError, InputError):
                 self._reader = FlightReader(self.files.flight)
-        if self._reader is None:
-            return None
-        return self._reader.status(), self._reader.latency_us()
+        return self._reader
 
     def close_report(self) -> None:
         """Let go of the flight recorder."""

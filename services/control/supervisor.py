@@ -14,10 +14,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bmi_decoder.config import WorkerSettings
+from bmi_decoder.config import SessionSettings, WorkerSettings
 from services.control.places import DataDirectory
-from services.control.store import SessionRow, Store
+from services.control.store import Store
 from services.control.supervised import Backoff, Supervised, final_report, wait_until, worker_is_up
+from services.control.swapping import ON_DEMAND, Swapper
+from services.control.tables import RevisionRow, SessionRow
 from services.control.worker_process import WorkerProcess
 
 _WATCH_S = 0.1
@@ -42,6 +44,7 @@ class Supervisor:
         self._places = places
         self._store = store
         self._start_wait_s = start_wait_s
+        self.swapper = Swapper(places, store)
         self._sessions: dict[str, Supervised] = {}
         self._closing = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
@@ -61,6 +64,7 @@ class Supervisor:
                 if session.worker is not None:
                     _log.info("session %s: found its worker running, process %d", row.name, session.worker.pid)
                     session.backoff.started()
+                    session.revision, session.trials_left = row.revision, True
                     if not row.wanted:
                         await self._stop(row.name, session)
                 else:
@@ -117,14 +121,16 @@ class Supervisor:
             session.message = ""
             await self._stop(name, session)
 
-    async def change(self, name: str, values: Callable[[SessionRow], dict[str, Any]]) -> bool:
+    async def change(self, name: str, settings: Callable[[SessionRow], SessionSettings], why: str) -> bool:
         """Change a session in the store; False, without a change, while it runs or should run.
 
         Parameters
         ----------
         name : str
-        values : callable
-            Gives the new values of columns, from the row as it is; may block.
+        settings : callable
+            Gives the new settings from the row as it is; may block.
+        why : str
+            For the history of revisions.
         """
         await self.settle(name)
         session = self.session(name)
@@ -132,7 +138,27 @@ class Supervisor:
             if await self._busy(name, session):
                 return False
             row = await self._row(name)
-            await self._keep(name, **await asyncio.to_thread(values, row))
+            wanted = await asyncio.to_thread(settings, row)
+            await asyncio.to_thread(self._store.replace_settings, name, wanted, why)
+            return True
+
+    async def return_to(self, name: str, target: Callable[[SessionRow], RevisionRow]) -> bool:
+        """Make an earlier revision a session's again; False, without a change, while it runs or should run.
+
+        Parameters
+        ----------
+        name : str
+        target : callable
+            Gives the revision from the row as it is; may block.
+        """
+        await self.settle(name)
+        session = self.session(name)
+        async with session.lock:
+            if await self._busy(name, session):
+                return False
+            wanted = await asyncio.to_thread(target, await self._row(name))
+            await asyncio.to_thread(self._store.adopt, name, wanted.revision, "rolled_back", ON_DEMAND)
+            await asyncio.to_thread(self._store.let_go, name)
             return True
 
     async def remove(self, name: str) -> bool:
@@ -165,7 +191,7 @@ class Supervisor:
                 await asyncio.wait_for(self._closing.wait(), _WATCH_S)
 
     async def _look(self, name: str, session: Supervised) -> None:
-        """Act on a worker that has ended and on a retry that is due."""
+        """Act on a worker that has ended or has changed its revision, and on a retry that is due."""
         if session.worker is not None and not session.alive:
             async with session.lock:
                 if session.worker is not None and not session.alive:
@@ -175,6 +201,9 @@ class Supervisor:
                 if session.retry_at is not None and not session.alive:
                     row = await self._row(name)
                     await self._spawn(await self._keep(name, restarts=row.restarts + 1), session)
+        elif session.trials_left or session.published_revision() not in (None, session.revision):
+            async with session.lock:
+                await self.swapper.reconcile(name, session)
 
     async def _after_death(self, name: str, session: Supervised) -> None:
         row = await self._clear(name, session)
@@ -199,7 +228,9 @@ class Supervisor:
             bundle=str(self._places.decoder(row.decoder)),
             flight=str(session.files.flight),
             revision=row.revision,
+            commands=str(session.files.commands) if session.files.takes_commands else None,
         )
+        session.revision, session.trials_left = row.revision, False
         try:
             session.worker = await asyncio.to_thread(WorkerProcess.spawn, session.files, settings)
         except OSError as error:
@@ -235,14 +266,25 @@ class Supervisor:
 
         def tidy() -> None:
             files.pid.unlink(missing_ok=True)
+            files.commands.unlink(missing_ok=True)
             if last["state"] == "died":
                 files.keep_crashed_flight()
             else:
                 files.flight.unlink(missing_ok=True)
 
         await asyncio.to_thread(tidy)
+        await asyncio.to_thread(self._settle_revision, name, last.get("revision"))
         row = await self._row(name)
         return await self._keep(name, last=last, failed=row.wanted and last["state"] == "failed")
+
+    def _settle_revision(self, name: str, published: int | None) -> None:
+        """What was acknowledged holds; but a revision that the worker itself has rolled back is not tried again."""
+        self._store.fail_trials(name, "its worker ended before it had switched")
+        row = self._store.session(name)
+        current = None if row is None else self._store.revision(name, row.revision)
+        if current is not None and published is not None and current.parent == published:
+            self._store.adopt(name, published, "rolled_back", "rolled back by its worker")
+        self._store.let_go(name)
 
     async def _row(self, name: str) -> SessionRow:
         row = await asyncio.to_thread(self._store.session, name)

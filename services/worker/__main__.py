@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import contextlib
 import signal
 import sys
 from pathlib import Path
@@ -14,6 +14,7 @@ from bmi_decoder.bundle import read_bundle
 from bmi_decoder.config import WorkerSettings
 from bmi_decoder.errors import BmiError
 from bmi_decoder.pipeline import Pipeline
+from bmi_decoder.wire import Variant
 from services.ingest.lsl import configure_lsl
 from services.worker.flight import FlightWriter, WorkerState
 
@@ -32,29 +33,36 @@ def main(path: Path) -> int:
     except BmiError as error:
         FlightWriter(flight_path, 1.0, 0, revision).set_state(WorkerState.failed, revision, str(error))
         return _say(str(error))
-    flight = FlightWriter(flight_path, pipeline.bin_s, math.prod(pipeline.shape), revision)
+    # Room for every variant: a swap may switch filters on.
+    flight = FlightWriter(flight_path, pipeline.bin_s, len(Variant) * len(pipeline.outputs), revision)
     try:
         _run(settings, flight, pipeline)
     except BmiError as error:
-        flight.set_state(WorkerState.failed, revision, str(error))
+        flight.set_state(WorkerState.failed, flight.revision, str(error))
         return _say(str(error))
     except BaseException as error:
-        flight.set_state(WorkerState.failed, revision, f"unexpected {type(error).__name__}: {error}")
+        flight.set_state(WorkerState.failed, flight.revision, f"unexpected {type(error).__name__}: {error}")
         raise
-    flight.set_state(WorkerState.stopped, revision)
+    flight.set_state(WorkerState.stopped, flight.revision)
     return 0
 
 
 def _run(settings: WorkerSettings, flight: FlightWriter, pipeline: Pipeline) -> None:
     configure_lsl()
     # Only now, because liblsl reads its configuration when it is loaded.
+    from services.worker.commands import CommandServer
+    from services.worker.exchange import Exchange
     from services.worker.publisher import Publisher
     from services.worker.session import Session
 
-    publisher = Publisher(settings.session.endpoint)
-    try:
+    with contextlib.ExitStack() as stack:
+        publisher = Publisher(settings.session.endpoint)
+        stack.callback(publisher.close)
         flight.set_endpoint(publisher.endpoint)
         session = Session(settings, flight, pipeline, publisher)
+        if settings.commands is not None:
+            exchange = Exchange(session.decoder, flight.n_values, settings.settle_s, settings.probation_s)
+            stack.callback(CommandServer(Path(settings.commands), exchange).close)
 
         def stop(signum: int, frame: FrameType | None) -> None:
             session.stop = True
@@ -62,8 +70,6 @@ def _run(settings: WorkerSettings, flight: FlightWriter, pipeline: Pipeline) -> 
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
         session.run()
-    finally:
-        publisher.close()
 
 
 def _say(message: str) -> int:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
+from collections import deque
 from typing import Any
 
 from pylsl.lib import lib
 
 from bmi_decoder.pipeline import Pipeline
-from bmi_decoder.wire import EstimatePacker, Flag
+from bmi_decoder.wire import Flag
 from services.worker.flight import FlightWriter
+from services.worker.lane import Lane
 from services.worker.publisher import Publisher
+from services.worker.swap import Candidate, Probation, SwapRequest
 
-local_clock = lib.lsl_local_clock
+# Through a `PyDLL` a call keeps the interpreter's lock: asking for it back would cost far more than the call, most of
+# all while another thread loads a decoder.
+local_clock = ctypes.PyDLL(lib._name).lsl_local_clock
+local_clock.restype = ctypes.c_double
 
 # Plain numbers: arithmetic with an enumeration costs microseconds per bin.
-_WARM_UP, _RESET, _INVALID = int(Flag.WARM_UP), int(Flag.RESET), int(Flag.INVALID)
+_WARM_UP, _RESET, _INVALID, _SWAPPED = int(Flag.WARM_UP), int(Flag.RESET), int(Flag.INVALID), int(Flag.SWAPPED)
 
 
 class BinDecoder:
@@ -32,10 +39,18 @@ class BinDecoder:
     publisher : Publisher
     flight : FlightWriter
     revision : int
-        Goes into every message.
+        Of this pipeline.
 
     Attributes
     ----------
+    lane : Lane
+        What is published.
+    shadow : Candidate, Probation or None
+        What runs beside it, unseen: a lane on its way in, or the former one for a while.
+    last_failure : (int, str) or None
+        The revision that was last given up, before its switch or behind it, and why.
+    requests : deque of SwapRequest
+        Any thread may append; the hot thread takes them between two bins.
     row : array (C,) of float32
         The bin to decode.
     sequence : int
@@ -51,33 +66,42 @@ class BinDecoder:
     def __init__(
         self, session: str, pipeline: Pipeline, publisher: Publisher, flight: FlightWriter, revision: int
     ) -> None:
-        self._session, self.pipeline = session, pipeline
-        self._publisher, self._flight, self.revision = publisher, flight, revision
+        self._session, self._publisher, self._flight = session, publisher, flight
+        self.lane = Lane(pipeline, revision, flight.n_values)
+        self.shadow: Candidate | Probation | None = None
+        self.last_failure: tuple[int, str] | None = None
+        self.requests: deque[SwapRequest] = deque()
         self._x, _ = pipeline.engine.rows()
         self.row = self._x[0]
-        self._packer = EstimatePacker(pipeline.variants, len(pipeline.outputs))
-        self._y = self._packer.outputs.reshape(1, -1)
-        self._values = self._y[0]
-        self._lookahead_bins = pipeline.lookahead
-        self._warm_up = pipeline.warm_up
-        self._longest_warm_up = max(pipeline.warm_up)
-        self._since_reset = 0
         self._pending = 0
         self.sequence = self.bins_invalid = 0
         self.t_pulled = math.nan
         self.last_bin_at = math.nan
-        self._warm_caches()
-
-    def _warm_caches(self) -> None:
-        """Run once with the real shapes, so that no session pays for the first call."""
-        self.pipeline.engine.run_into(self._x, self._y)
-        self.pipeline.reset()
 
     def reset(self) -> None:
         """Return to the state before the first bin; the next message says so."""
-        self.pipeline.reset()
-        self._since_reset = 0
-        self._pending = _RESET
+        self.lane.reset()
+        if self.shadow is not None:
+            self.shadow.lane.reset()
+        self._pending |= _RESET
+
+    def switch(self, lane: Lane) -> None:
+        """Publish another lane from the next message on, which says so."""
+        self.lane = lane
+        self._pending |= _SWAPPED
+        self._flight.set_revision(lane.revision)
+
+    def take_requests(self) -> None:
+        """Do what other threads have put into `requests`; between two bins, or while none come."""
+        while self.requests:
+            request = self.requests.popleft()
+            shadow = self.shadow
+            if request.lane is not None:
+                self.shadow = Candidate(self, request, request.lane)
+            elif isinstance(shadow, Probation) and shadow.lane.revision == request.revision:
+                request.decide(act=shadow.roll_back)
+            else:
+                request.decide(f"revision {request.revision} is not kept warm any more")
 
     def decode(self, bin_index: int, t_source: float, bin_s: float, flags: int) -> None:
         """Decode the row and publish the estimate.
@@ -91,29 +115,31 @@ class BinDecoder:
             Duration of a bin on that clock (shorter than the decoder's own in a fast replay).
         flags : int
         """
-        self.pipeline.engine.run_into(self._x, self._y)
-        values = self._values.tolist()
-        t_decoded = local_clock()
+        lane, shadow = self.lane, self.shadow
+        lane.run(self._x, lane.y)
+        values = lane.values.tolist()
         broken = not math.isfinite(sum(values))
+        if broken and shadow is not None and (former := shadow.fall_back(self._x)) is not None:
+            lane, values = former, former.values.tolist()
+            broken = not math.isfinite(sum(values))
+        t_decoded = local_clock()
         if broken:
             flags |= _INVALID
-        since = self._since_reset
-        if since < self._longest_warm_up:
+        since = lane.since_reset
+        if since < lane.longest_warm_up:
             flags |= _WARM_UP
             t_valid = [
                 t_source if since < warm_up else t_source - lookahead * bin_s
-                for lookahead, warm_up in zip(self._lookahead_bins, self._warm_up, strict=True)
+                for lookahead, warm_up in zip(lane.lookahead, lane.warm_up, strict=True)
             ]
         else:
-            t_valid = [t_source - lookahead * bin_s for lookahead in self._lookahead_bins]
+            t_valid = [t_source - lookahead * bin_s for lookahead in lane.lookahead]
         if self._pending:
             flags |= self._pending
             self._pending = 0
-        self._since_reset = since + 1
+        lane.since_reset = since + 1
         t_publish = local_clock()
-        self._publisher.send(
-            self._packer.pack(self.sequence, bin_index, t_source, t_publish, flags, self.revision, t_valid)
-        )
+        self._publisher.send(lane.pack(self.sequence, bin_index, t_source, t_publish, flags, lane.revision, t_valid))
         self._flight.record(
             self.sequence,
             bin_index,
@@ -123,8 +149,8 @@ class BinDecoder:
             t_publish,
             local_clock(),
             flags,
-            self.revision,
-            values,
+            lane.revision,
+            values + lane.absent,
         )
         self.sequence += 1
         self.last_bin_at = t_publish
@@ -133,7 +159,12 @@ class BinDecoder:
         if broken:
             # A non-finite state would spoil every bin to come.
             self.event("invalid_output", t_source=t_source, bin=bin_index)
-            self.reset()
+            lane.reset()
+            self._pending |= _RESET
+        if shadow is not None:
+            shadow.follow(self._x)
+        if self.requests:
+            self.take_requests()
 
     def event(self, event: str, **details: Any) -> None:
         """Publish a health event of this session."""

@@ -111,6 +111,7 @@ class FlightWriter:
     """
 
     def __init__(self, path: Path, bin_s: float, n_values: int, revision: int) -> None:
+        self.n_values = n_values
         self._n_records = max(64, math.ceil(RECORDED_S / bin_s))
         self._record_size = record_dtype(n_values).itemsize
         self._outputs = struct.Struct(f"<{n_values}f")
@@ -131,6 +132,15 @@ class FlightWriter:
         """Publish a state and the reason for it."""
         self._text(_MESSAGE_AT, _MESSAGE_SIZE, message)
         self._words[_STATE_WORD] = state | revision << 32
+
+    def set_revision(self, revision: int) -> None:
+        """Publish another revision, in the same state: one word, for the hot thread."""
+        self._words[_STATE_WORD] = self._words[_STATE_WORD] & 0xFFFFFFFF | revision << 32
+
+    @property
+    def revision(self) -> int:
+        """The revision that others read."""
+        return self._words[_STATE_WORD] >> 32
 
     def set_endpoint(self, endpoint: str) -> None:
         """Publish where estimates go."""
@@ -223,6 +233,11 @@ class FlightReader:
             bins_invalid=invalid,
             last_bin_age_s=age,
         )
+
+    def revision(self) -> int:
+        """What is published now."""
+        revision: int = _STATE.unpack_from(self._map, _STATE_AT)[1]
+        return revision
 
     def records(self) -> npt.NDArray[np.void]:
         """The records of the last minute, oldest first."""

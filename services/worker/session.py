@@ -42,6 +42,7 @@ class Session:
 
     Attributes
     ----------
+    decoder : BinDecoder
     stop : bool
         Set it, from a signal handler for example, and `run` returns within a poll.
     """
@@ -49,10 +50,10 @@ class Session:
     def __init__(
         self, settings: WorkerSettings, flight: FlightWriter, pipeline: Pipeline, publisher: Publisher
     ) -> None:
-        self._settings, self._flight, self._publisher, self._pipeline = settings, flight, publisher, pipeline
+        self._settings, self._flight, self._publisher = settings, flight, publisher
         session = settings.session
-        self._decoder = BinDecoder(session.name, pipeline, publisher, flight, settings.revision)
-        self._binner = Binner(self._decoder.row, session.gap_policy, session.max_gap_s, self._decoder)
+        self.decoder = BinDecoder(session.name, pipeline, publisher, flight, settings.revision)
+        self._binner = Binner(self.decoder.row, session.gap_policy, session.max_gap_s, self.decoder)
         self._last_sent = -math.inf
         self._stream: VisibleStream | None = None
         self.stop = False
@@ -76,7 +77,7 @@ class Session:
             try:
                 self._decode_stream(info)
             except StreamLostError as error:
-                self._decoder.event("lost", stream=info.name(), reason=str(error))
+                self.decoder.event("lost", stream=info.name(), reason=str(error))
 
     def _search(self, timeout_s: float | None, lost_uid: str | None) -> pylsl.StreamInfo | None:
         search = StreamSearch(self._settings.session.stream, self._stream)
@@ -92,8 +93,8 @@ class Session:
             if waited - told >= 1:
                 told = waited
                 message = f"searching for {waited:.0f} s: {search.report()}"
-                self._flight.set_state(WorkerState.searching, self._settings.revision, message)
-            self._heartbeat()
+                self._flight.set_state(WorkerState.searching, self._flight.revision, message)
+            self._rest()
             time.sleep(_POLL_S / 2)
         return None
 
@@ -102,16 +103,18 @@ class Session:
         inlet = SampleInlet(info)
         try:
             description = read_description(inlet.full_info)
-            layout = check_stream(stream, description, self._pipeline.n_channels, self._pipeline.bin_s)
+            # A swap changes neither.
+            pipeline = self.decoder.lane.pipeline
+            layout = check_stream(stream, description, pipeline.n_channels, pipeline.bin_s)
             inlet.open(self._binner.connect(layout))
-            self._flight.set_state(WorkerState.running, self._settings.revision)
-            self._decoder.event("connected", **asdict(stream))
+            self._flight.set_state(WorkerState.running, self._flight.revision)
+            self.decoder.event("connected", **asdict(stream))
             self._hot_loop(inlet)
         finally:
             inlet.close()
 
     def _hot_loop(self, inlet: SampleInlet) -> None:
-        decoder, binner = self._decoder, self._binner
+        decoder, binner = self.decoder, self._binner
         # Nothing in the loop makes reference cycles, and a collection would cost a deadline.
         gc.collect()
         gc.freeze()
@@ -120,7 +123,7 @@ class Session:
             while not self.stop:
                 stamp = inlet.pull(_POLL_S)
                 if stamp is None:
-                    self._heartbeat()
+                    self._rest()
                     continue
                 decoder.t_pulled = self._last_sent = local_clock()
                 binner.add(stamp)
@@ -136,8 +139,10 @@ class Session:
             gc.enable()
             gc.unfreeze()
 
-    def _heartbeat(self) -> None:
+    def _rest(self) -> None:
+        """What is done while no bin comes."""
+        self.decoder.take_requests()
         now = local_clock()
         if now - self._last_sent >= self._settings.heartbeat_s:
-            self._publisher.send(wire.pack_heartbeat(now, self._decoder.sequence, self._settings.revision))
+            self._publisher.send(wire.pack_heartbeat(now, self.decoder.sequence, self.decoder.lane.revision))
             self._last_sent = now

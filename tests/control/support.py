@@ -19,10 +19,12 @@ N_CHANNELS, BIN_S = 8, 0.004
 DEADLINE_S = 20.0
 
 
-def write_linear_bundle(path: Path, gain: float = 1.0) -> Path:
+def write_linear_bundle(
+    path: Path, gain: float = 1.0, n_channels: int = N_CHANNELS, bin_s: float = BIN_S, unit: str = "m/s"
+) -> Path:
     """A small decoder that needs no torch: two weighted sums of the channels."""
-    builder = Builder(N_CHANNELS)
-    builder.output(builder.linear(builder.input(), np.full((2, N_CHANNELS), gain)))
+    builder = Builder(n_channels)
+    builder.output(builder.linear(builder.input(), np.full((2, n_channels), gain)))
     training = TrainingInfo(
         source="test",
         fingerprint="0" * 64,
@@ -37,10 +39,10 @@ def write_linear_bundle(path: Path, gain: float = 1.0) -> Path:
     manifest = Manifest(
         decoder="linear",
         hyper_parameters={},
-        n_channels=N_CHANNELS,
-        channels=tuple(f"ch{i}" for i in range(N_CHANNELS)),
-        bin_s=BIN_S,
-        outputs=(OutputInfo(name="x_velocity", unit="m/s"), OutputInfo(name="y_velocity", unit="m/s")),
+        n_channels=n_channels,
+        channels=tuple(f"ch{i}" for i in range(n_channels)),
+        bin_s=bin_s,
+        outputs=(OutputInfo(name="x_velocity", unit=unit), OutputInfo(name="y_velocity", unit=unit)),
         output_filters=OutputFilterSettings(low_latency=BlockFilterSettings(cutoff_hz=6.25)),
         metrics={"r2": 0.7},
         training=training,

@@ -1,0 +1,80 @@
+"""One pipeline on its way to the wire: what runs, where its outputs stand, and how warm it is."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from bmi_decoder.pipeline import Pipeline
+from bmi_decoder.wire import EstimatePacker
+
+
+class Lane:
+    """A pipeline that writes its outputs into a message of its own.
+
+    A worker runs one lane, or two while a swap is under way. All allocation happens here, in the thread that loads.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+    revision : int
+        Goes into every message.
+    n_values : int
+        Outputs that a record of the flight recorder holds; those that this pipeline lacks are NaN.
+
+    Attributes
+    ----------
+    run : callable
+        ``run(x, y)``: one bin, unchecked.
+    y : array (1, V * K) of float32
+        The outputs, a view into the message.
+    values : array (V * K,) of float32
+        The same.
+    since_reset : int
+        Bins decoded since the last reset.
+    longest_warm_up : int
+        Bins after a reset until every filter has a full block.
+    absent : list of float
+        What fills the rest of a record.
+    """
+
+    __slots__ = (
+        "absent",
+        "longest_warm_up",
+        "lookahead",
+        "pack",
+        "pipeline",
+        "revision",
+        "run",
+        "since_reset",
+        "values",
+        "warm_up",
+        "y",
+    )
+
+    def __init__(self, pipeline: Pipeline, revision: int, n_values: int) -> None:
+        self.pipeline, self.revision = pipeline, revision
+        packer = EstimatePacker(pipeline.variants, len(pipeline.outputs))
+        self.pack = packer.pack
+        self.y = packer.outputs.reshape(1, -1)
+        self.values = self.y[0]
+        self.absent = [math.nan] * (n_values - self.values.size)
+        self.run = pipeline.engine.run_into
+        self.lookahead, self.warm_up = pipeline.lookahead, pipeline.warm_up
+        self.longest_warm_up = max(pipeline.warm_up)
+        # Once with the real shapes, so that no session pays for the first call.
+        self.run(pipeline.engine.rows()[0], self.y)
+        self.reset()
+
+    def reset(self) -> None:
+        """Return to the state before the first bin."""
+        self.pipeline.reset()
+        self.since_reset = 0
+
+    def follow(self, x: npt.NDArray[np.float32]) -> bool:
+        """Decode a bin that another lane has published; False if the outputs are not finite."""
+        self.run(x, self.y)
+        self.since_reset += 1
+        return math.isfinite(sum(self.values.tolist()))
