@@ -271,7 +271,7 @@ def _add_revision(session: Session, row: SessionRow, parent: int | None, why: st
         parent=parent,
         decoder=row.decoder,
         output_filters=row.settings["output_filters"],
-        at=now(),
+        at=row.created_at if parent is None else now(),
         why=why,
         state=state,
         held=row.decoder if state == "trial" else None,
