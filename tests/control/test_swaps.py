@@ -23,6 +23,9 @@ from tests.control.test_supervision import session as session
 
 pytestmark = pytest.mark.system
 
+SLOW: dict[str, Any] = {"output_filters": {"low_latency": {"cutoff_hz": 6, "width": 1000}}}
+"""Four seconds to warm up: a swap that a test can find under way."""
+
 NO_FILTERS: dict[str, Any] = {"output_filters": {}}
 
 
@@ -109,7 +112,7 @@ def test_nothing_to_warm_up_with(client: TestClient, decoder: str) -> None:
 
 def test_two_at_once(client: TestClient, session: str, live: int, other: str) -> None:
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(client.patch, session, json={"decoder": other})
+        first = pool.submit(client.patch, session, json={"decoder": other} | SLOW)
         eventually(lambda: client.get(session).json()["swapping_to"], lambda revision: revision == 2)
         second = client.patch(session, json=NO_FILTERS)
         assert (second.status_code, second.json()["swapping_to"]) == (409, 2)
@@ -140,7 +143,7 @@ def test_rollback_of_a_session_that_does_not_run(client: TestClient, session: st
 
 def test_a_worker_that_dies_in_mid_swap(client: TestClient, session: str, live: int, other: str) -> None:
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(client.patch, session, json={"decoder": other})
+        asked = pool.submit(client.patch, session, json={"decoder": other} | SLOW)
         eventually(lambda: client.get(session).json()["swapping_to"], lambda revision: revision == 2)
         os.kill(live, signal.SIGKILL)
         answer = asked.result(60)
@@ -167,7 +170,7 @@ def test_a_swap_outlives_the_control_plane_that_asked_for_it(
     before = run_session(server, bundle, stream_name)
     other = server.client.upload_decoder(other_bundle).id
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(server.client.change_session, "m1", decoder=other)
+        asked = pool.submit(server.client.change_session, "m1", decoder=other, **SLOW)
         eventually(lambda: server.client.session("m1").swapping_to, lambda revision: revision == 2)
         server.end(signal.SIGKILL)
         assert asked.exception(60) is not None
