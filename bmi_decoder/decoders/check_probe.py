@@ -17,6 +17,7 @@ from bmi_decoder.errors import InputError
 from bmi_decoder.layers.layer import State
 from bmi_decoder.layers.lif import Lif
 from bmi_decoder.layers.quantised_rnn import QuantisedRnn
+from bmi_decoder.layers.resonate_fire import ResonateFire
 from bmi_decoder.layers.synaptic import RecurrentSynapticLif
 from bmi_decoder.machine.builder import Builder
 from bmi_decoder.machine.executor import Executor
@@ -94,7 +95,7 @@ class Trial:
     def agree(self, got: Any, want: Any, message: str) -> None:
         """Fail with `message` unless two outputs (..., bins, K) are equal within the trial's tolerance."""
         exact = (
-            any(isinstance(module, Lif | RecurrentSynapticLif | QuantisedRnn) for module in self.decoder.modules())
+            any(isinstance(module, Lif | RecurrentSynapticLif | QuantisedRnn | ResonateFire) for module in self.decoder.modules())
             if self._exact is None
             else self._exact
         )

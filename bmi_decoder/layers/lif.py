@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -95,22 +96,24 @@ class Lif(Layer):
         return y
 
 
-class LeakyReadout(Layer):
-    """A leaky integrator without spikes: the output is the membrane, ``m = beta m + I``.
+class LeakyIntegrator(Layer):
+    """A membrane without spikes: ``m = beta m + I`` is the output.
 
-    The threshold takes no part in the output. It is kept because the published model has it, learned, in
-    its list of parameters.
+    Parameters
+    ----------
+    n : int
+    beta : float or sequence of n floats
+        Initial decay, of all outputs or of each; limited to [0, 1] in use.
 
     Notes
     -----
     State: ``membrane`` (B, n).
     """
 
-    def __init__(self, n: int, beta: float, threshold: float) -> None:
+    def __init__(self, n: int, beta: float | Sequence[float]) -> None:
         super().__init__()
         self.n = n
-        self.beta = nn.Parameter(torch.tensor(beta))
-        self.threshold = nn.Parameter(torch.tensor(threshold))
+        self.beta = nn.Parameter(torch.tensor(beta, dtype=torch.float32))
 
     def initial_state(self, batch: int) -> State:
         """Membranes at rest."""
@@ -133,6 +136,17 @@ class LeakyReadout(Layer):
     def lower_onto(self, builder: Builder, x: Slot, membrane: Slot) -> Slot:
         """One instruction, with the membranes in a given place."""
         return builder.leaky_integrator(x, membrane, self.beta.detach().clamp(0, 1).numpy())
+
+
+class LeakyReadout(LeakyIntegrator):
+    """A leaky integrator with a threshold that takes no part in the output.
+
+    It is kept because the published model has it, learned, in its list of parameters.
+    """
+
+    def __init__(self, n: int, beta: float, threshold: float) -> None:
+        super().__init__(n, beta)
+        self.threshold = nn.Parameter(torch.tensor(threshold))
 
     def activations(self, x: Tensor, y: Tensor, state: State) -> Tensor:
         """The spikes that nobody reads: the published model's readout is a spiking neuron too."""

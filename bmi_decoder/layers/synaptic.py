@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bmi_decoder.layers.dense import Dense
 from bmi_decoder.layers.exact_sums import Term, make_sums_exact
+from bmi_decoder.layers.kept import Kept
 from bmi_decoder.layers.layer import Layer, State
 from bmi_decoder.layers.synapses import Product, Synapses
 from bmi_decoder.layers.synaptic_scan import backward_scan, forward_scan
@@ -22,14 +23,8 @@ SUPERSPIKE_SLOPE = 20.0
 _SIGMA, _FEED_FORWARD_SHARE = 0.5, 0.9
 
 
-class Decay(nn.Module):
-    """Learned decays per bin, ``exp(-1 / (tau softplus(p)))`` with tau in bins and p from 1 on.
-
-    Outside of training the value is kept in a buffer, which `train` and `eval` renew: a deployed decoder holds
-    the number itself and not the functions that lead to it.
-    """
-
-    value: Tensor
+class Decay(Kept):
+    """Learned decays per bin, ``exp(-1 / (tau softplus(p)))`` with tau in bins and p from 1 on."""
 
     def __init__(self, tau: Tensor) -> None:
         super().__init__()
@@ -37,21 +32,11 @@ class Decay(nn.Module):
             raise ValueError(f"time constants must be above 0 bins, got {tau.min()}")
         self.register_buffer("tau", tau.clone(), persistent=False)
         self.p = nn.Parameter(torch.ones_like(tau))
-        self.register_buffer("value", self._compute().detach())
+        self.keep()
 
-    def _compute(self) -> Tensor:
-        return torch.exp(-1 / (self.get_buffer("tau") * nn.functional.softplus(self.p)))
-
-    def train(self, mode: bool = True) -> Decay:
-        """Switch between the learned and the kept value."""
-        super().train(mode)
-        with torch.no_grad():
-            self.value.copy_(self._compute())
-        return self
-
-    def forward(self) -> Tensor:
+    def compute(self) -> Tensor:
         """The decays."""
-        return self._compute() if self.training else self.value
+        return torch.exp(-1 / (self.get_buffer("tau") * nn.functional.softplus(self.p)))
 
 
 class RecurrentSynapticLif(Layer):

@@ -23,6 +23,7 @@ from bmi_decoder.machine.kernels.legendre import LEGENDRE
 from bmi_decoder.machine.kernels.linear import ACCUMULATE, LINEAR, REPLACE
 from bmi_decoder.machine.kernels.lstm import LSTM_CELL
 from bmi_decoder.machine.kernels.move import COPY, INPUT, OUTPUT
+from bmi_decoder.machine.kernels.resonate import RESONATE_FIRE
 from bmi_decoder.machine.kernels.scale import AFFINE, BINARISE, LAYER_NORM, QUANTISE
 from bmi_decoder.machine.kernels.spiking import LEAKY_INTEGRATOR, LIF, PER_NEURON, SCALAR
 from bmi_decoder.machine.kernels.synaptic import SYNAPTIC_LIF
@@ -319,6 +320,12 @@ class Builder:
         """``floor(x + 1/2)``, limited to ``[low, high]``."""
         y = self.scratch(x.size)
         self.emit(ROUND_HALF_UP, dst=y, src=x, n=x.size, limits=self.param([low, high]))
+        return y
+
+    def resonate_fire(self, drive: Slot, state: Slot, resonators: npt.ArrayLike) -> Slot:
+        """Resonate-and-fire neurons; `drive` and `state` (2 n,) and `resonators` (3, n) as the kernel takes them."""
+        y = self.scratch(state.size // 2)
+        self.emit(RESONATE_FIRE, dst=y, drive=drive, state=state, n=y.size, resonators=self.param(resonators))
         return y
 
     def history(self, x: Slot, width: int, name: str = "history") -> Slot:

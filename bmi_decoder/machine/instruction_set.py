@@ -11,6 +11,7 @@ from bmi_decoder.machine.kernels.legendre import LEGENDRE
 from bmi_decoder.machine.kernels.linear import LINEAR
 from bmi_decoder.machine.kernels.lstm import LSTM_CELL
 from bmi_decoder.machine.kernels.move import COPY, INPUT, OUTPUT
+from bmi_decoder.machine.kernels.resonate import RESONATE_FIRE
 from bmi_decoder.machine.kernels.scale import AFFINE, BINARISE, LAYER_NORM, QUANTISE
 from bmi_decoder.machine.kernels.spiking import LEAKY_INTEGRATOR, LIF
 from bmi_decoder.machine.kernels.synaptic import SYNAPTIC_LIF
@@ -47,5 +48,6 @@ INSTRUCTIONS: dict[int, Instruction] = {
         BIF,
         BIF_DRIVEN,
         ROUND_HALF_UP,
+        RESONATE_FIRE,
     )
 }

@@ -12,6 +12,7 @@ from bmi_decoder.machine.kernels.legendre import LEGENDRE, legendre
 from bmi_decoder.machine.kernels.linear import LINEAR, linear
 from bmi_decoder.machine.kernels.lstm import LSTM_CELL, lstm_cell
 from bmi_decoder.machine.kernels.move import COPY, INPUT, OUTPUT, copy
+from bmi_decoder.machine.kernels.resonate import RESONATE_FIRE, resonate_fire
 from bmi_decoder.machine.kernels.scale import (
     AFFINE,
     BINARISE,
@@ -38,6 +39,7 @@ _BIF, _BIF_DRIVEN, _ROUND_HALF_UP = BIF.opcode, BIF_DRIVEN.opcode, ROUND_HALF_UP
 
 _SQUARE_ROOT, _LOG_SOFTPLUS, _CLAMP = SQUARE_ROOT.opcode, LOG_SOFTPLUS.opcode, CLAMP.opcode
 _LEGENDRE = LEGENDRE.opcode
+_RESONATE_FIRE = RESONATE_FIRE.opcode
 
 
 @numba.njit(
@@ -110,3 +112,5 @@ def run(program, params, arena, x, y):  # type: ignore[no-untyped-def]
                 bif_driven(arena, params, o[1], o[2], o[3], o[4], o[5], o[6], o[7], o[8], o[9], o[10])
             elif op == _ROUND_HALF_UP:
                 round_half_up(arena, params, o[1], o[2], o[3], o[4])
+            elif op == _RESONATE_FIRE:
+                resonate_fire(arena, params, o[1], o[2], o[3], o[4], o[5])

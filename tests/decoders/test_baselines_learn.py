@@ -31,6 +31,10 @@ SMALL: dict[str, dict[str, Any]] = {
         "encoders": 12, "hidden": 64, "order": 3, "window": 4.0, "betas": [0.3] * 4, "standardise": True,
         "per_neuron": True, "output_scale": 0.5, **GRADED,
     },
+    "s5_rf": {
+        "hidden": 64, "blocks": 32, "eta_min": 0.3, "eta_max": 2.0, "readout_decay": 0.5, "fluctuation": 0.3,
+        "input_variance": 1.0, "standardise": True, **GRADED,
+    },
     "tiny_rsnn": {
         "tau_membrane": 1.0, "tau_synapse": 0.5, "readout_taus": [[0.5, 1.0]], "delayed": False, "input_rate": 1.0,
         "standardise": True, "slope": 5.0, **GRADED,

@@ -28,7 +28,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_our_decoders_are_registered() -> None:
-    ours = "ann_2d ann_3d big_rsnn gru kalman l2mu lstm qcrnn rbif_rnn snn_3d snn_streaming tiny_rsnn wiener"
+    ours = "ann_2d ann_3d big_rsnn gru kalman l2mu lstm qcrnn rbif_rnn s5_rf snn_3d snn_streaming tiny_rsnn wiener"
     assert set(ours.split()) <= set(decoder_names())
     assert decoder_names() == sorted(decoder_names())
     assert decoder_class("lstm") is LstmDecoder
@@ -89,6 +89,11 @@ def test_a_broken_package_gets_a_clear_error() -> None:
         ("tiny_rsnn", {"readout_taus": []}, "one head at least"),
         ("tiny_rsnn", {"tau_membrane": 0}, "above 0 bins"),
         ("tiny_rsnn", {"input_rate": 0}, "input rate must be above 0"),
+        ("s5_rf", {"layers": 0}, "layers must be 1 to 4, got 0"),
+        ("s5_rf", {"layers": 5}, "layers must be 1 to 4, got 5"),
+        ("s5_rf", {"blocks": 3}, "128 neurons cannot be cut into 3 blocks"),
+        ("s5_rf", {"eta_min": 0}, "limits of eta must be above 0"),
+        ("s5_rf", {"fluctuation": 0}, "fluctuation must be above 0"),
         ("wiener", {"history": 0}, "at least 1"),
         ("l2mu", {"neuron": "izhikevich"}, "neuron is 'izhikevich': Input should be 'lif' or 'cuba'"),
         ("l2mu", {"memory": "lost"}, "memory is 'lost': Input should be 'spiking' or 'analogue'"),

@@ -139,6 +139,7 @@ def test_opcodes_are_distinct_and_never_change() -> None:
         "bif": 37,
         "bif_driven": 38,
         "round_half_up": 39,
+        "resonate_fire": 25,
     }
     numbers = {instruction.name: opcode for opcode, instruction in INSTRUCTIONS.items()}
     assert published.items() <= numbers.items()

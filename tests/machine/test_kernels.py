@@ -181,6 +181,24 @@ class TestSpiking:
         want = lif_reference(current, np.broadcast_to(beta, 3), unreachable, RESET_NONE)[1]
         assert np.array_equal(y.run(current), want)
 
+    def test_resonate_fire_rounds_after_every_operation(self) -> None:
+        n = 7
+        rng = np.random.default_rng(0)
+        size, angle = rng.uniform(0.5, 0.99, n), rng.uniform(-3, 3, n)
+        a = np.float32([size * np.cos(angle), size * np.sin(angle)])
+        eta = rng.uniform(0.1, 1.0, n).astype(np.float32)
+        drive = normal(400, 2 * n)
+        builder = Builder(2 * n)
+        z = builder.state("z", np.zeros(2 * n))
+        machine = executor(builder, builder.resonate_fire(builder.input(), z, [*a, eta]), z)
+        re, im, want = np.zeros(n, np.float32), np.zeros(n, np.float32), []
+        for row in drive:
+            d_re, d_im = eta * row[:n], eta * row[n:]
+            re, im = (a[0] * re - a[1] * im) + d_re, (a[0] * im + a[1] * re) + d_im
+            want.append([re > 1, re, im])
+        assert 0.05 < np.mean([spikes for spikes, *_ in want]) < 0.6
+        assert np.array_equal(machine.run(drive), np.array(want, np.float32).reshape(400, 3 * n))
+
 
 class TestBoxcar:
     @pytest.mark.parametrize("width", [1, 2, 3, 8, 33])
