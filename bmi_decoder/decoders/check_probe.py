@@ -28,6 +28,7 @@ from bmi_decoder.training.export import export_onnx, lower
 Kind = Literal["counts", "filtered"]
 KINDS: tuple[Kind, ...] = ("counts", "filtered")
 N_LANES = 3
+_SPIKING = (Lif, RecurrentSynapticLif, QuantisedRnn, ResonateFire)
 
 
 def make(make_decoder: Callable[[], Decoder], seed: int = 0) -> Decoder:
@@ -95,7 +96,7 @@ class Trial:
     def agree(self, got: Any, want: Any, message: str) -> None:
         """Fail with `message` unless two outputs (..., bins, K) are equal within the trial's tolerance."""
         exact = (
-            any(isinstance(module, Lif | RecurrentSynapticLif | QuantisedRnn | ResonateFire) for module in self.decoder.modules())
+            any(isinstance(module, _SPIKING) for module in self.decoder.modules())
             if self._exact is None
             else self._exact
         )
