@@ -24,7 +24,8 @@ def check_decoder(
       flat, ordered mapping of float32 tensors (batch, ...) and the only thing that lives from bin to bin; lanes
       of a batch do not mix; equal input gives equal output; `scale_output` scales; gradients are finite; input
       of a wrong shape or dtype is an InputError.
-    - deployed: the streaming machine (for a decoder with `lower`) and ONNX Runtime agree with torch; any
+    - deployed: the streaming machine (for a decoder with `lower`) and ONNX Runtime agree with torch, also in the
+      membranes of spiking neurons where those of a class with ``exact`` False lie in front of real numbers; any
       chunking gives identical bits; reset, state saved in mid-stream and loaded into a fresh engine; non-finite
       input leaves no trace after a reset; refusal of wrong input and of a wrong state; round trips through the
       program's bytes and through a bundle file, and of weights and hyper-parameters.
@@ -40,8 +41,9 @@ def check_decoder(
         Largest difference between two forms of the decoder, relative to its largest output where that is
         above 1.
     exact : bool, optional
-        Whether all forms must agree bit for bit. None: if the decoder has spiking layers, because one spike more
-        or less in one of them is a different decoder (see `Dense` on how sums become exact).
+        Whether all forms must agree bit for bit. None: as the decoder's class says, and otherwise if it has spiking
+        layers, because one spike more or less in one of them is a different decoder (see `Dense` on how sums become
+        exact).
 
     Raises
     ------

@@ -95,11 +95,9 @@ class Trial:
 
     def agree(self, got: Any, want: Any, message: str) -> None:
         """Fail with `message` unless two outputs (..., bins, K) are equal within the trial's tolerance."""
-        exact = (
-            any(isinstance(module, _SPIKING) for module in self.decoder.modules())
-            if self._exact is None
-            else self._exact
-        )
+        exact = self._exact if self._exact is not None else type(self.decoder).exact
+        if exact is None:
+            exact = any(isinstance(module, _SPIKING) for module in self.decoder.modules())
         got, want = np.asarray(got), np.asarray(want)
         assert got.shape == want.shape, f"{message}, on {self.kind}: shape {got.shape} instead of {want.shape}"
         assert np.isfinite(want).all() and np.isfinite(got).all(), f"{message}, on {self.kind}: output is not finite"

@@ -54,6 +54,9 @@ class Decoder(nn.Module):
     spiking_twin : str or None
         Name of the decoder of `SpikingRnn` layers that takes the same hyper-parameters and weights and gives the
         same estimates.
+    exact : bool, optional
+        Whether torch, the streaming machine and ONNX must agree bit for bit. None: if there are spiking layers. False
+        where real-valued layers follow the spikes: outputs then agree closely, and the membranes bit for bit.
     hyper_parameters : dict
         What the constructor was given, to build the decoder again from a bundle.
     row_codes : dict of RowCodes
@@ -67,6 +70,7 @@ class Decoder(nn.Module):
     features: ClassVar[str | None] = None
     twins: ClassVar[tuple[str, ...]] = ()
     spiking_twin: ClassVar[str | None] = None
+    exact: ClassVar[bool | None] = None
 
     def __init__(self, n_channels: int, n_outputs: int, hyper_parameters: Mapping[str, Any]) -> None:
         super().__init__()

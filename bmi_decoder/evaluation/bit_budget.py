@@ -102,7 +102,8 @@ class BitBudget:
     Shen, Zhao, Li, Li & Zeng 2024, CVPR (arXiv 2311.10802). b_s is measured: the bits of the narrowest fixed-point
     number that holds every input (1 for spikes), 32 for real numbers; T too: how often a matrix is used per bin.
     b_w is that of `Decoder.row_codes` for a matrix that is a parameter or a part of one, and 32 for all others.
-    Element-wise products inside gated cells count as connections of 32 bits times 32 bits.
+    Element-wise products count as connections of 32 bits times 32 bits inside gated cells; elsewhere of 32 bits times
+    the bits of one factor (1 for the spikes of attention).
     """
 
     def __init__(self, decoder: Decoder) -> None:
@@ -125,7 +126,11 @@ class BitBudget:
         dense, effective = synapses.gates
         if dense:
             gates = self._connection(layer, (id(layer), index, -1), None)
-            gates.steps += synapses.products[0].steps
+            if synapses.vectors is None:
+                gates.inputs = FixedPoint(lowest=-FLOAT_BITS)
+            else:
+                gates.inputs.take(synapses.vectors)
+            gates.steps += synapses.steps
             gates.dense += dense
             gates.effective += effective
 
@@ -133,8 +138,7 @@ class BitBudget:
         if key not in self._connections:
             name = self._names[id(layer)]
             if product is None:
-                real = FixedPoint(lowest=-FLOAT_BITS)
-                self._connections[key] = _Connection(name, None, FLOAT_BITS, real)
+                self._connections[key] = _Connection(name, None, FLOAT_BITS)
             else:
                 bits = self._bits.get(product.weight.untyped_storage().data_ptr(), FLOAT_BITS)
                 self._connections[key] = _Connection(name, tuple(product.weight.shape), bits)

@@ -104,6 +104,10 @@ class Layer(nn.Module):
         return None
 
 
+Run = Callable[[str, Layer, Tensor, State], tuple[Tensor, State]]
+"""What a stack does with each of its layers: name, layer, input and own state to output and next state."""
+
+
 class Stack(Layer):
     """Layers one after the other; the state of layer ``name`` is found under ``name.field``."""
 
@@ -143,16 +147,18 @@ class Stack(Layer):
 
         return self._through(run, x, {name: value.to(x.device) for name, value in state.items()})
 
-    def _through(
-        self, run: Callable[[str, Layer, Tensor, State], tuple[Tensor, State]], x: Tensor, state: State
-    ) -> tuple[Tensor, State]:
+    def _through(self, run: Run, x: Tensor, state: State) -> tuple[Tensor, State]:
         following: State = {}
         for name, layer in self._named():
-            prefix = f"{name}."
-            own = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
-            x, own = run(name, layer, x, own)
-            following.update({prefix + field: value for field, value in own.items()})
+            x, own = run(name, layer, x, self._own(name, state))
+            following.update({f"{name}.{field}": value for field, value in own.items()})
         return x, following
+
+    @staticmethod
+    def _own(name: str, state: State) -> State:
+        """The part of the state that is layer `name`'s."""
+        prefix = f"{name}."
+        return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
 
     def lower(self, builder: Builder, x: Slot) -> Slot:
         """Emit all layers."""

@@ -66,6 +66,15 @@ class BatchNorm(Pointwise):
         scale, shift = self._scale_and_shift()
         dense.linear.bias.add_(dense.linear.weight @ shift)
         dense.linear.weight.mul_(scale)
+        self._become_identity()
+
+    @torch.no_grad()
+    def fold_back(self, dense: Dense) -> None:
+        """Move the scaling into the weights and bias before it, and become the identity."""
+        dense.scale_output(*self._scale_and_shift())
+        self._become_identity()
+
+    def _become_identity(self) -> None:
         self.norm.reset_running_stats()
         self.norm.bias.zero_()
         self.norm.weight.copy_(torch.sqrt(self.norm.get_buffer("running_var") + self.norm.eps))

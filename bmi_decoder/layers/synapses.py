@@ -50,24 +50,35 @@ class Synapses:
     Parameters
     ----------
     products : tuple of Product
-        The first decides the kind: its inputs are spikes where all of them are -1, 0 or 1.
+        The first decides the kind: its inputs are spikes where all of them are -1, 0 or 1. None where vectors are
+        multiplied with vectors only.
     biases : tuple of Tensor
         What counts as connections besides the matrices: the biases of gated cells, as NeuroBench has it. The
         biases of linear layers do not.
     gates : (int, int)
         Products of two vectors, element by element, inside a gated cell: all of them, and those in which both
         numbers differ from zero.
+    vectors : Tensor (..., n), optional
+        Without a matrix, what decides the kind: one factor of the products, a row per bin.
     """
 
     products: tuple[Product, ...]
     biases: tuple[Tensor, ...] = ()
     gates: tuple[int, int] = (0, 0)
+    vectors: Tensor | None = None
 
     @property
     def spiking(self) -> bool:
         """Whether the first product only adds weights: its inputs are -1, 0 or 1."""
-        x = self.products[0].inputs
-        return bool(((x == 0) | (x.abs() == 1)).all())
+        x = self.products[0].inputs if self.products else self.vectors
+        return x is not None and bool(((x == 0) | (x.abs() == 1)).all())
+
+    @property
+    def steps(self) -> float:
+        """How often the connections were used."""
+        if self.products or self.vectors is None:
+            return self.products[0].steps
+        return self.vectors.numel() / self.vectors.shape[-1]
 
     @property
     def dense(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -13,10 +13,20 @@ import numpy.typing as npt
 from bmi_decoder.errors import ProgramError
 from bmi_decoder.machine.instruction import UNUSED, WIDTH, Instruction, Kind
 from bmi_decoder.machine.instruction_set import INSTRUCTIONS
+from bmi_decoder.machine.kernels.attention import (
+    BINARY,
+    LINEAR_ATTENTION,
+    NORMALISED,
+    PLAIN,
+    SHIFTED,
+    attention_state_size,
+)
 from bmi_decoder.machine.kernels.bif import BIF, BIF_DRIVEN, ROUND_HALF_UP, train_size
+from bmi_decoder.machine.kernels.causal_conv import CAUSAL_CONV
 from bmi_decoder.machine.kernels.compress import CLAMP, LOG_SOFTPLUS, SQUARE_ROOT
 from bmi_decoder.machine.kernels.elementwise import ADD, RELU, ZERO
 from bmi_decoder.machine.kernels.exact_norm import EXACT_LAYER_NORM
+from bmi_decoder.machine.kernels.gating import MULTIPLY, SILU
 from bmi_decoder.machine.kernels.gru import GRU_CELL
 from bmi_decoder.machine.kernels.history import HISTORY, SUB_WINDOWS, history_state_size, sub_windows_state_size
 from bmi_decoder.machine.kernels.legendre import LEGENDRE
@@ -24,7 +34,9 @@ from bmi_decoder.machine.kernels.linear import ACCUMULATE, LINEAR, REPLACE
 from bmi_decoder.machine.kernels.lstm import LSTM_CELL
 from bmi_decoder.machine.kernels.move import COPY, INPUT, OUTPUT
 from bmi_decoder.machine.kernels.resonate import RESONATE_FIRE
+from bmi_decoder.machine.kernels.rms_norm import RMS_NORM
 from bmi_decoder.machine.kernels.scale import AFFINE, BINARISE, LAYER_NORM, QUANTISE
+from bmi_decoder.machine.kernels.selective_scan import SELECTIVE_SCAN
 from bmi_decoder.machine.kernels.spiking import LEAKY_INTEGRATOR, LIF, PER_NEURON, SCALAR
 from bmi_decoder.machine.kernels.synaptic import SYNAPTIC_LIF
 from bmi_decoder.machine.kernels.window import BOXCAR, FIR, boxcar_state_size, fir_state_size
@@ -372,6 +384,80 @@ class Builder:
             beta=self.param(beta),
             sharing=PER_NEURON if np.size(beta) > 1 else SCALAR,
         )
+        return y
+
+    def linear_attention(
+        self, x: Slot, heads: int, n_key: int, n_value: int, decay: npt.ArrayLike, shifted: bool, normalised: bool
+    ) -> Slot:
+        """Decayed linear attention on queries, keys and values (in this order, all heads each); see the kernel."""
+        y = self.scratch(heads * n_value)
+        size = attention_state_size(heads, n_key, n_value, int(normalised))
+        self.emit(
+            LINEAR_ATTENTION,
+            dst=y,
+            src=x,
+            state=self.state("attention.state", _zeros(size)),
+            heads=heads,
+            n_key=n_key,
+            n_value=n_value,
+            decay=self.param(decay),
+            features=SHIFTED if shifted else BINARY,
+            normaliser=NORMALISED if normalised else PLAIN,
+        )
+        return y
+
+    def selective_scan(
+        self, x: Slot, delta: Slot, mixing: Slot, state: Slot, rates: npt.ArrayLike, skip: npt.ArrayLike
+    ) -> Slot:
+        """A selective state space with `rates` (n, n_state), step sizes ``softplus(delta)`` and B, C in `mixing`."""
+        y = self.scratch(x.size)
+        self.emit(
+            SELECTIVE_SCAN,
+            dst=y,
+            src=x,
+            delta=delta,
+            mixing=mixing,
+            state=state,
+            n=x.size,
+            n_state=mixing.size // 2,
+            rates=self.param(rates),
+            skip=self.param(skip),
+        )
+        return y
+
+    def causal_conv(self, x: Slot, taps: npt.ArrayLike, bias: npt.ArrayLike, state: Slot) -> Slot:
+        """Depthwise convolution over the last bins; `taps` (width, n), the oldest first."""
+        y = self.scratch(x.size)
+        width = np.size(taps) // x.size
+        self.emit(
+            CAUSAL_CONV, dst=y, src=x, n=x.size, width=width, taps=self.param(taps), bias=self.param(bias), state=state
+        )
+        return y
+
+    def silu(self, x: Slot) -> Slot:
+        """``x sigmoid(x)``, elementwise."""
+        y = self.scratch(x.size)
+        self.emit(SILU, dst=y, src=x, n=x.size)
+        return y
+
+    def multiply(self, a: Slot, b: Slot) -> Slot:
+        """``a * b``, elementwise."""
+        y = self.scratch(a.size)
+        self.emit(MULTIPLY, dst=y, a=a, b=b, n=a.size)
+        return y
+
+    def rms_norm(self, x: Slot, weight: npt.ArrayLike, epsilon: float) -> Slot:
+        """Root-mean-square normalisation over the vector."""
+        y = self.scratch(x.size)
+        self.emit(RMS_NORM, dst=y, src=x, n=x.size, weight=self.param(weight), epsilon=self.param([epsilon]))
+        return y
+
+    def concatenate(self, parts: Sequence[Slot]) -> Slot:
+        """Vectors one behind the other, copied."""
+        sizes = [part.size for part in parts]
+        y = self.scratch(sum(sizes))
+        for target, part in zip(y.cut(*sizes), parts, strict=True):
+            self.assign(target, part)
         return y
 
     def boxcar(self, x: Slot, width: int, name: str = "boxcar") -> Slot:

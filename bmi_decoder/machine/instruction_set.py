@@ -1,10 +1,13 @@
 """All instructions, by opcode."""
 
 from bmi_decoder.machine.instruction import Instruction
+from bmi_decoder.machine.kernels.attention import LINEAR_ATTENTION
 from bmi_decoder.machine.kernels.bif import BIF, BIF_DRIVEN, ROUND_HALF_UP
+from bmi_decoder.machine.kernels.causal_conv import CAUSAL_CONV
 from bmi_decoder.machine.kernels.compress import CLAMP, LOG_SOFTPLUS, SQUARE_ROOT
 from bmi_decoder.machine.kernels.elementwise import ADD, RELU, ZERO
 from bmi_decoder.machine.kernels.exact_norm import EXACT_LAYER_NORM
+from bmi_decoder.machine.kernels.gating import MULTIPLY, SILU
 from bmi_decoder.machine.kernels.gru import GRU_CELL
 from bmi_decoder.machine.kernels.history import HISTORY, SUB_WINDOWS
 from bmi_decoder.machine.kernels.legendre import LEGENDRE
@@ -12,7 +15,9 @@ from bmi_decoder.machine.kernels.linear import LINEAR
 from bmi_decoder.machine.kernels.lstm import LSTM_CELL
 from bmi_decoder.machine.kernels.move import COPY, INPUT, OUTPUT
 from bmi_decoder.machine.kernels.resonate import RESONATE_FIRE
+from bmi_decoder.machine.kernels.rms_norm import RMS_NORM
 from bmi_decoder.machine.kernels.scale import AFFINE, BINARISE, LAYER_NORM, QUANTISE
+from bmi_decoder.machine.kernels.selective_scan import SELECTIVE_SCAN
 from bmi_decoder.machine.kernels.spiking import LEAKY_INTEGRATOR, LIF
 from bmi_decoder.machine.kernels.synaptic import SYNAPTIC_LIF
 from bmi_decoder.machine.kernels.window import BOXCAR, FIR
@@ -49,5 +54,11 @@ INSTRUCTIONS: dict[int, Instruction] = {
         BIF_DRIVEN,
         ROUND_HALF_UP,
         RESONATE_FIRE,
+        LINEAR_ATTENTION,
+        CAUSAL_CONV,
+        SILU,
+        MULTIPLY,
+        SELECTIVE_SCAN,
+        RMS_NORM,
     )
 }

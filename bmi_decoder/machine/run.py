@@ -2,10 +2,13 @@
 
 import numba
 
+from bmi_decoder.machine.kernels.attention import LINEAR_ATTENTION, linear_attention
 from bmi_decoder.machine.kernels.bif import BIF, BIF_DRIVEN, ROUND_HALF_UP, bif, bif_driven, round_half_up
+from bmi_decoder.machine.kernels.causal_conv import CAUSAL_CONV, causal_conv
 from bmi_decoder.machine.kernels.compress import CLAMP, LOG_SOFTPLUS, SQUARE_ROOT, clamp, log_softplus, square_root
 from bmi_decoder.machine.kernels.elementwise import ADD, RELU, ZERO, add, relu, zero
 from bmi_decoder.machine.kernels.exact_norm import EXACT_LAYER_NORM, exact_layer_norm
+from bmi_decoder.machine.kernels.gating import MULTIPLY, SILU, multiply, silu
 from bmi_decoder.machine.kernels.gru import GRU_CELL, gru_cell
 from bmi_decoder.machine.kernels.history import HISTORY, SUB_WINDOWS, history, sub_windows
 from bmi_decoder.machine.kernels.legendre import LEGENDRE, legendre
@@ -13,6 +16,7 @@ from bmi_decoder.machine.kernels.linear import LINEAR, linear
 from bmi_decoder.machine.kernels.lstm import LSTM_CELL, lstm_cell
 from bmi_decoder.machine.kernels.move import COPY, INPUT, OUTPUT, copy
 from bmi_decoder.machine.kernels.resonate import RESONATE_FIRE, resonate_fire
+from bmi_decoder.machine.kernels.rms_norm import RMS_NORM, rms_norm
 from bmi_decoder.machine.kernels.scale import (
     AFFINE,
     BINARISE,
@@ -23,6 +27,7 @@ from bmi_decoder.machine.kernels.scale import (
     layer_norm,
     quantise,
 )
+from bmi_decoder.machine.kernels.selective_scan import SELECTIVE_SCAN, selective_scan
 from bmi_decoder.machine.kernels.spiking import LEAKY_INTEGRATOR, LIF, leaky_integrator, lif
 from bmi_decoder.machine.kernels.synaptic import SYNAPTIC_LIF, synaptic_lif
 from bmi_decoder.machine.kernels.window import BOXCAR, FIR, boxcar, fir
@@ -36,6 +41,8 @@ _GRU_CELL, _RELU, _ADD, _ZERO = GRU_CELL.opcode, RELU.opcode, ADD.opcode, ZERO.o
 _HISTORY, _SUB_WINDOWS = HISTORY.opcode, SUB_WINDOWS.opcode
 _EXACT_LAYER_NORM, _SYNAPTIC_LIF = EXACT_LAYER_NORM.opcode, SYNAPTIC_LIF.opcode
 _BIF, _BIF_DRIVEN, _ROUND_HALF_UP = BIF.opcode, BIF_DRIVEN.opcode, ROUND_HALF_UP.opcode
+_LINEAR_ATTENTION, _CAUSAL_CONV, _SILU = LINEAR_ATTENTION.opcode, CAUSAL_CONV.opcode, SILU.opcode
+_MULTIPLY, _SELECTIVE_SCAN, _RMS_NORM = MULTIPLY.opcode, SELECTIVE_SCAN.opcode, RMS_NORM.opcode
 
 _SQUARE_ROOT, _LOG_SOFTPLUS, _CLAMP = SQUARE_ROOT.opcode, LOG_SOFTPLUS.opcode, CLAMP.opcode
 _LEGENDRE = LEGENDRE.opcode
@@ -114,3 +121,15 @@ def run(program, params, arena, x, y):  # type: ignore[no-untyped-def]
                 round_half_up(arena, params, o[1], o[2], o[3], o[4])
             elif op == _RESONATE_FIRE:
                 resonate_fire(arena, params, o[1], o[2], o[3], o[4], o[5])
+            elif op == _LINEAR_ATTENTION:
+                linear_attention(arena, params, o[1], o[2], o[3], o[4], o[5], o[6], o[7], o[8], o[9])
+            elif op == _CAUSAL_CONV:
+                causal_conv(arena, params, o[1], o[2], o[3], o[4], o[5], o[6], o[7])
+            elif op == _SILU:
+                silu(arena, o[1], o[2], o[3])
+            elif op == _MULTIPLY:
+                multiply(arena, o[1], o[2], o[3], o[4])
+            elif op == _SELECTIVE_SCAN:
+                selective_scan(arena, params, o[1], o[2], o[3], o[4], o[5], o[6], o[7], o[8], o[9])
+            elif op == _RMS_NORM:
+                rms_norm(arena, params, o[1], o[2], o[3], o[4], o[5])

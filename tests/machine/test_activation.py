@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 
-from bmi_decoder.machine.kernels.activation import exp32, log32, log_softplus32, sigmoid32, tanh32
+from bmi_decoder.machine.kernels.activation import exp32, log32, log_softplus32, sigmoid32, softplus32, tanh32
 
 
 def over(function: Callable) -> Callable[[np.ndarray], np.ndarray]:
@@ -27,6 +27,7 @@ def over(function: Callable) -> Callable[[np.ndarray], np.ndarray]:
 
 EXP, SIGMOID, TANH = over(exp32), over(sigmoid32), over(tanh32)
 LOG, LOG_SOFTPLUS = over(log32), over(log_softplus32)
+SOFTPLUS = over(softplus32)
 
 
 def test_exponential_is_accurate_in_its_range() -> None:
@@ -77,7 +78,17 @@ def test_log_softplus_is_accurate_and_goes_over_into_the_identity_and_the_logari
     assert LOG_SOFTPLUS(np.float32([-np.inf, np.inf])).tolist() == [-np.inf, np.inf]
 
 
-@pytest.mark.parametrize("function", [EXP, SIGMOID, TANH, LOG_SOFTPLUS], ids=["exp", "sigmoid", "tanh", "log_softplus"])
+def test_softplus_is_accurate_in_proportion() -> None:
+    x = np.linspace(-80, 80, 1_000_001).astype(np.float32)
+    assert np.abs(SOFTPLUS(x) / np.logaddexp(0, x.astype(np.float64)) - 1).max() < 1e-6
+    assert SOFTPLUS(np.float32([200, 3e38, np.inf])).tolist() == [200, np.float32(3e38), np.inf]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [EXP, SIGMOID, TANH, LOG_SOFTPLUS, SOFTPLUS],
+    ids=["exp", "sigmoid", "tanh", "log_softplus", "softplus"],
+)
 @pytest.mark.parametrize("n", [1, 4, 9, 33])
 def test_nan_stays_visible(function: Callable, n: int) -> None:
     """Alone and among numbers, in the vector part of the loop and in its rest."""
