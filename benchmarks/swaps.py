@@ -24,8 +24,8 @@ import psutil
 from bmi_decoder.commands.options import write_json
 from bmi_decoder.config import SessionSettings, StreamSettings, WorkerSettings
 from bmi_decoder.errors import BmiError, InputError
-from services.demo.processes import Child, running
 from services.ingest.lsl import configure_lsl
+from services.processes import Child, running
 from services.worker.command import Command, SwapCommand
 from services.worker.flight import FlightReader
 
