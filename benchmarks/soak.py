@@ -64,7 +64,7 @@ def run(bundle_path: Path, seconds: float, folder: Path) -> dict[str, Any]:
         estimates_log, pushes_log = folder / "estimates", folder / "pushes"
         shape = [str(size) for size in pipeline.shape]
         listener = start("listener", "-m", "services.listener", recorder.status().endpoint, estimates_log, *shape)
-        listener.first_line()
+        listener.next_line()
         rig = start("rig", "-m", "bmi_decoder.cli", "rig", recording, "--stream", stream, "--push-log", pushes_log)
         pushes, estimates = _follow(
             rig,

@@ -111,6 +111,30 @@ class StreamSettings(Settings):
     )
 
 
+class RealtimeSettings(Settings):
+    """What a worker does, and asks of the operating system, so that estimates are never late.
+
+    Nothing that is refused keeps a session from running: its status says what was granted, and why not.
+    """
+
+    rehearse: bool = Field(
+        True, description="Decode once in vain shortly before each bin is due, so that code and weights are in cache."
+    )
+    busy_poll: bool = Field(
+        False, description="Wait for a bin that is due without sleeping; for hosts with a processor to spare."
+    )
+    cpus: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
+        None,
+        min_length=1,
+        max_length=128,
+        description="Processors that the worker may run on; null leaves the choice to the system.",
+    )
+    priority: int | None = Field(
+        None, ge=1, le=99, description="Real-time priority (SCHED_FIFO) of the decoding thread; null is ordinary."
+    )
+    lock_memory: bool = Field(False, description="Keep the worker's memory from being paged out.")
+
+
 class SessionSettings(Settings):
     """One live decode: a stream in, a decoder, an endpoint out."""
 
@@ -128,6 +152,7 @@ class SessionSettings(Settings):
         1.0, ge=0, description="A longer gap always resets the decoder: filling it would only invent data."
     )
     endpoint: str = Field("tcp://127.0.0.1:0", description="Where estimates are published; port 0 picks a free one.")
+    realtime: RealtimeSettings = Field(RealtimeSettings(), description="How the worker keeps its deadlines.")
 
     @field_validator("endpoint")
     @classmethod

@@ -117,6 +117,14 @@ class OnnxExecutor:
             self._raw[:], *self._states = self._session.run(None, feeds)
             self._back.run_into(self._raw, y[t : t + 1])
 
+    def rehearse(self) -> None:
+        """Run one row in vain: state and outputs stay as they are."""
+        if self._front is not None:
+            self._front.rehearse()
+        row = np.ones((1, self._n_channels), np.float32)
+        self._session.run(None, dict(zip(self._names, [row, *self._states], strict=True)))
+        self._back.rehearse()
+
     def rows(self, n: int = 1) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Input and output arrays of `n` rows."""
         n_columns = self._back.program.n_outputs

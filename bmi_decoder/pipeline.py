@@ -33,6 +33,9 @@ class Engine(Protocol):
     def run_into(self, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> None:
         """Run the rows of `x` into `y`, unchecked: the hot path."""
 
+    def rehearse(self) -> None:
+        """Run one row in vain, which brings code and weights into the processor's caches."""
+
     def rows(self, n: int = 1) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Input and output arrays for `run_into`."""
 

@@ -6,7 +6,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from bmi_decoder.config import InputFilterSettings, OutputFilterSettings, SessionSettings, StreamSettings
+from bmi_decoder.config import (
+    InputFilterSettings,
+    OutputFilterSettings,
+    RealtimeSettings,
+    SessionSettings,
+    StreamSettings,
+)
 
 SessionState = Literal["stopped", "starting", "searching", "running", "failed"]
 
@@ -50,6 +56,15 @@ class Latency(BaseModel):
     p999: float
 
 
+class RealtimeGrant(BaseModel):
+    """One request to the operating system, and its outcome."""
+
+    option: str = Field(description="Name of the setting.", examples=["priority"])
+    requested: Any
+    granted: bool
+    why: str = Field("", description="Of a refusal: the reason and the remedy.")
+
+
 class SessionStatus(BaseModel):
     """A session: what it should do and what it does."""
 
@@ -72,6 +87,7 @@ class SessionStatus(BaseModel):
     wanted: bool = Field(description="Whether it should run, also after a crash or a reboot.")
     decoder: str = Field(description="Id of its decoder.")
     variants: list[str] = Field(description="Published forms of each estimate.", examples=[["raw", "low_latency"]])
+    realtime: list[RealtimeGrant] = Field(description="What the running worker asked of the system, and was granted.")
     settings: SessionSettings
 
 
@@ -103,6 +119,7 @@ class SessionChange(BaseModel):
     gap_policy: Literal["hold", "zero", "reset"] | None = None
     max_gap_s: float | None = None
     endpoint: str | None = None
+    realtime: RealtimeSettings | None = None
 
 
 class StreamInfo(BaseModel):

@@ -22,6 +22,7 @@ from bmi_decoder.config import (
     BlockFilterSettings,
     FirFilterSettings,
     InputFilterSettings,
+    RealtimeSettings,
     SessionSettings,
     StreamSettings,
 )
@@ -41,6 +42,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "block filter": BlockFilterSettings,
     "fir filter": FirFilterSettings,
     "input filter": InputFilterSettings,
+    "realtime": RealtimeSettings,
     "recipe": Recipe,
 }
 

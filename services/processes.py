@@ -34,8 +34,8 @@ class Child:
                 env=os.environ,
             )
 
-    def first_line(self) -> str:
-        """Wait for the first line of output.
+    def next_line(self) -> str:
+        """Wait for the next line of output.
 
         Raises
         ------
@@ -46,7 +46,7 @@ class Child:
         line = self.process.stdout.readline()
         if not line:
             self.process.wait()
-            raise BmiError(f"{self.name} did not start: {self.last_words()}")
+            raise BmiError(f"{self.name} ended: {self.last_words()}")
         return line.strip()
 
     def tell(self, line: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from bmi_decoder.config import OutputFilterSettings
-from bmi_decoder.rest_models import Latency, SessionState, SessionStatus
+from bmi_decoder.rest_models import Latency, RealtimeGrant, SessionState, SessionStatus
 from services.control.supervised import Supervised
 from services.control.tables import DecoderRow, SessionRow
 
@@ -22,7 +22,7 @@ def session_status(row: SessionRow, decoder: DecoderRow, session: Supervised) ->
     settings = row.session_settings
     figures: dict[str, Any] = dict(row.last or {})
     state, message = _resting_state(row, session)
-    endpoint, revision, age = settings.endpoint, row.revision, None
+    endpoint, revision, age, realtime = settings.endpoint, row.revision, None, []
     live = session.live()
     if live is None:
         if session.worker is not None:
@@ -35,7 +35,7 @@ def session_status(row: SessionRow, decoder: DecoderRow, session: Supervised) ->
             said = live.status
             figures = {name: getattr(said, name) for name in _COUNTERS} | {"latency_us": live.latency_us}
             state, message = cast(SessionState, said.state), said.message
-            age = said.last_bin_age_s
+            age, realtime = said.last_bin_age_s, said.realtime
             endpoint = said.endpoint or endpoint
             # In mid-swap the store has the rest of the answer too.
             revision = said.revision if session.swapping_to is None else revision
@@ -56,6 +56,7 @@ def session_status(row: SessionRow, decoder: DecoderRow, session: Supervised) ->
         wanted=row.wanted,
         decoder=row.decoder,
         variants=[variant.name for variant in filters.variants],
+        realtime=[RealtimeGrant(**grant) for grant in realtime],
         settings=settings,
     )
 

@@ -129,7 +129,7 @@ class _Demo:
     def _serve(self) -> tuple[str, ControlClient]:
         data = self._directory / "data"
         child = self._start("serve", "-m", "bmi_decoder.cli", "serve", "--port", "0", "--data-dir", str(data))
-        line = child.first_line()
+        line = child.next_line()
         match = re.search(r"http://\S+", line)
         if match is None:
             raise BmiError(f"the control plane announced itself with {line!r}, which has no URL")
@@ -140,7 +140,7 @@ class _Demo:
         log = self._directory / "estimates.log"
         n_variants, n_outputs = self._pipeline.shape
         child = self._start("listener", "-m", "services.listener", endpoint, str(log), str(n_variants), str(n_outputs))
-        child.first_line()
+        child.next_line()
         return RowLogReader(log)
 
     def _rig(self, stream: str) -> RowLogReader:

@@ -95,6 +95,18 @@ class Binner:
         if self._collected == self._layout.samples_per_bin:
             self._end_bin(stamp)
 
+    @property
+    def next_completes_bin(self) -> bool:
+        """Whether the next sample, if none is missing, is the last of its bin."""
+        return self._collected + 1 == self._layout.samples_per_bin
+
+    def rehearse(self) -> None:
+        """Touch what `add` will, and change nothing."""
+        sample = self._sample
+        np.logical_and.reduce(np.isfinite(sample, self._finite))
+        if self._layout.samples_per_bin == 1:
+            self._row[:] = sample  # where it stands already
+
     def _drop(self, stamp: float) -> None:
         if math.isfinite(stamp):
             self.bins_duplicated += 1

@@ -61,6 +61,7 @@ class SampleInlet:
         self._row = row
         self._stamp = ctypes.c_double()
         self._error = ctypes.c_int()
+        self._error_at = ctypes.byref(self._error)
         self._arguments = (
             self._inlet.obj,
             ctypes.c_void_p(row.ctypes.data),
@@ -68,7 +69,7 @@ class SampleInlet:
             ctypes.c_size_t(row.size),
             ctypes.c_size_t(1),
         )
-        self._timeouts: dict[float, ctypes.c_double] = {}
+        self._timeout = ctypes.c_double()
 
     def pull(self, timeout_s: float) -> float | None:
         """Wait for a sample; returns its stamp, with the values in the row, or None after the time-out.
@@ -77,10 +78,8 @@ class SampleInlet:
         ------
         StreamLostError
         """
-        timeout = self._timeouts.get(timeout_s)
-        if timeout is None:
-            timeout = self._timeouts[timeout_s] = ctypes.c_double(timeout_s)
-        n_values = lib.lsl_pull_chunk_f(*self._arguments, timeout, ctypes.byref(self._error))
+        self._timeout.value = timeout_s
+        n_values = lib.lsl_pull_chunk_f(*self._arguments, self._timeout, self._error_at)
         if self._error.value != _OK:
             if self._error.value == _LOST:
                 raise StreamLostError("the outlet is gone")

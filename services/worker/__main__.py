@@ -17,6 +17,7 @@ from bmi_decoder.pipeline import Pipeline
 from bmi_decoder.wire import Variant
 from services.ingest.lsl import configure_lsl
 from services.worker.flight import FlightWriter, WorkerState
+from services.worker.realtime import apply_realtime, sharpen_timers
 
 
 def main(path: Path) -> int:
@@ -59,6 +60,8 @@ def _run(settings: WorkerSettings, flight: FlightWriter, pipeline: Pipeline) -> 
         publisher = Publisher(settings.session.endpoint)
         stack.callback(publisher.close)
         flight.set_endpoint(publisher.endpoint)
+        flight.set_realtime(apply_realtime(settings.session.realtime))
+        sharpen_timers()
         session = Session(settings, flight, pipeline, publisher)
         if settings.commands is not None:
             exchange = Exchange(session.decoder, flight.n_values, settings.settle_s, settings.probation_s)

@@ -7,6 +7,7 @@ reader that copies the ring and then reads the number again knows which records 
 
 from __future__ import annotations
 
+import json
 import math
 import mmap
 import os
@@ -16,11 +17,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bmi_decoder.errors import InputError
+from bmi_decoder.rest_models import RealtimeGrant
 from bmi_decoder.wire import Flag
 
 MAGIC = b"BMIFLT01"
@@ -30,9 +33,9 @@ RECORDED_S = 60.0
 _FIXED = struct.Struct("<8sIIII")  # magic, header size, record size, records, process
 _STATE = struct.Struct("<II")  # state, revision
 _COUNTERS = struct.Struct("<QQQQQQd")  # written, in, decoded, lost, duplicated, invalid, time of the last bin
-_STATE_AT, _COUNTERS_AT, _ENDPOINT_AT, _MESSAGE_AT = 24, 32, 128, 384
+_STATE_AT, _COUNTERS_AT, _ENDPOINT_AT, _MESSAGE_AT, _REALTIME_AT = 24, 32, 128, 384, 2432
 _STATE_WORD, _WRITTEN_WORD, _LAST_BIN_WORD = _STATE_AT // 8, _COUNTERS_AT // 8, _COUNTERS_AT // 8 + 6
-_ENDPOINT_SIZE, _MESSAGE_SIZE = 256, 2048
+_ENDPOINT_SIZE, _MESSAGE_SIZE, _REALTIME_SIZE = 256, 2048, 1536
 _RECORD = struct.Struct("<QqdddddII")
 
 
@@ -63,6 +66,8 @@ class WorkerStatus:
         taken; bins with input or output that was not finite.
     last_bin_age_s : float or None
         Seconds since the last bin.
+    realtime : list of dict
+        Each a `RealtimeGrant`.
     """
 
     state: str
@@ -76,6 +81,7 @@ class WorkerStatus:
     bins_duplicated: int
     bins_invalid: int
     last_bin_age_s: float | None
+    realtime: list[dict[str, Any]]
 
 
 def record_dtype(n_values: int) -> np.dtype[np.void]:
@@ -146,6 +152,10 @@ class FlightWriter:
         """Publish where estimates go."""
         self._text(_ENDPOINT_AT, _ENDPOINT_SIZE, endpoint)
 
+    def set_realtime(self, grants: Sequence[RealtimeGrant]) -> None:
+        """Publish what was asked of the operating system, and what it granted."""
+        self._text(_REALTIME_AT, _REALTIME_SIZE, json.dumps([grant.model_dump() for grant in grants]))
+
     def record(
         self,
         sequence: int,
@@ -167,6 +177,12 @@ class FlightWriter:
         self._outputs.pack_into(self._map, at + _RECORD.size, *outputs)
         self._written += 1
         self._words[_WRITTEN_WORD] = self._written
+
+    def rehearse(self, outputs: Sequence[float]) -> None:
+        """Write where the next record will stand, which readers take for half written at any time."""
+        at = HEADER_SIZE + self._written % self._n_records * self._record_size
+        _RECORD.pack_into(self._map, at, self._written, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0)
+        self._outputs.pack_into(self._map, at + _RECORD.size, *outputs)
 
     def count(self, bins_in: int, decoded: int, lost: int, duplicated: int, invalid: int, last_bin_at: float) -> None:
         """Publish the counters."""
@@ -224,6 +240,7 @@ class FlightReader:
             state=WorkerState(state).name,
             message=self._text(_MESSAGE_AT, _MESSAGE_SIZE),
             endpoint=self._text(_ENDPOINT_AT, _ENDPOINT_SIZE),
+            realtime=json.loads(self._text(_REALTIME_AT, _REALTIME_SIZE) or "[]"),
             pid=self.pid,
             revision=revision,
             bins_in=bins_in,

@@ -28,6 +28,8 @@ class Lane:
     ----------
     run : callable
         ``run(x, y)``: one bin, unchecked.
+    rehearse : callable
+        One bin in vain; neither the state nor the outputs change.
     y : array (1, V * K) of float32
         The outputs, a view into the message.
     values : array (V * K,) of float32
@@ -46,6 +48,7 @@ class Lane:
         "lookahead",
         "pack",
         "pipeline",
+        "rehearse",
         "revision",
         "run",
         "since_reset",
@@ -61,7 +64,7 @@ class Lane:
         self.y = packer.outputs.reshape(1, -1)
         self.values = self.y[0]
         self.absent = [math.nan] * (n_values - self.values.size)
-        self.run = pipeline.engine.run_into
+        self.run, self.rehearse = pipeline.engine.run_into, pipeline.engine.rehearse
         self.lookahead, self.warm_up = pipeline.lookahead, pipeline.warm_up
         self.longest_warm_up = max(pipeline.warm_up)
         # Once with the real shapes, so that no session pays for the first call.

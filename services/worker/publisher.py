@@ -27,6 +27,8 @@ class Publisher:
     ----------
     endpoint : str
         The real one.
+    send, rehearse : callable
+        Send a message to the subscribers; to nobody, which only brings the code into the processor's caches.
 
     Raises
     ------
@@ -36,7 +38,7 @@ class Publisher:
 
     def __init__(self, endpoint: str) -> None:
         self._context = zmq.Context(io_threads=1)
-        self._socket = self._context.socket(zmq.PUB)
+        self._socket, self._idle = self._context.socket(zmq.PUB), self._context.socket(zmq.PUB)
         self._socket.set_hwm(SEND_QUEUE)
         self._socket.setsockopt(zmq.LINGER, _LINGER_MS)
         try:
@@ -49,6 +51,7 @@ class Publisher:
             ) from None
         self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         self.send = self._socket.send
+        self.rehearse = self._idle.send
 
     def health(self, event: dict[str, Any]) -> None:
         """Publish a health event."""
@@ -57,4 +60,5 @@ class Publisher:
     def close(self) -> None:
         """Send what is queued, within half a second, and close."""
         self._socket.close()
+        self._idle.close()
         self._context.term()

@@ -22,6 +22,7 @@ from services.ingest.search import StreamSearch
 from services.worker.decode import BinDecoder, local_clock
 from services.worker.flight import FlightWriter, WorkerState
 from services.worker.publisher import Publisher
+from services.worker.punctual import PunctualInlet
 
 _FORGET_S = 1.0
 """How long an outlet that was just lost is not taken back: it may be on its way out and still be listed."""
@@ -107,13 +108,17 @@ class Session:
             pipeline = self.decoder.lane.pipeline
             layout = check_stream(stream, description, pipeline.n_channels, pipeline.bin_s)
             inlet.open(self._binner.connect(layout))
+            wanted = self._settings.session.realtime
+            punctual = PunctualInlet(
+                inlet, layout.sample_s, self._rehearse if wanted.rehearse else None, wanted.busy_poll
+            )
             self._flight.set_state(WorkerState.running, self._flight.revision)
             self.decoder.event("connected", **asdict(stream))
-            self._hot_loop(inlet)
+            self._hot_loop(punctual)
         finally:
             inlet.close()
 
-    def _hot_loop(self, inlet: SampleInlet) -> None:
+    def _hot_loop(self, inlet: PunctualInlet) -> None:
         decoder, binner = self.decoder, self._binner
         # Nothing in the loop makes reference cycles, and a collection would cost a deadline.
         gc.collect()
@@ -138,6 +143,13 @@ class Session:
         finally:
             gc.enable()
             gc.unfreeze()
+
+    def _rehearse(self) -> bool:
+        if not self._binner.next_completes_bin:
+            return False
+        self._binner.rehearse()
+        self.decoder.rehearse()
+        return True
 
     def _rest(self) -> None:
         """What is done while no bin comes."""

@@ -30,9 +30,13 @@ class Outbox:
 
     def __init__(self) -> None:
         self.frames: list[bytes] = []
+        self.rehearsals = 0
 
     def send(self, frame: bytes | bytearray) -> None:
         self.frames.append(bytes(frame))
+
+    def rehearse(self, frame: bytes | bytearray) -> None:
+        self.rehearsals += 1
 
     health = Publisher.health
 
@@ -92,6 +96,22 @@ def test_outputs_are_those_of_the_pipeline_offline(bench: Bench, counts: npt.NDA
     offline = Pipeline(read_bundle(tmp_path / "linear.bmi"), FILTERS).run(counts)
     np.testing.assert_array_equal(np.array([estimate.outputs for estimate in estimates]), offline)
     assert [estimate.sequence for estimate in estimates] == list(range(60))
+
+
+def test_a_rehearsal_leaves_no_trace(bench: Bench, counts: npt.NDArray[np.uint8], tmp_path: Path) -> None:
+    """Estimates, records and state are those of a worker that never rehearses."""
+    estimates = []
+    for k, row in enumerate(counts):
+        bench.decoder.rehearse()
+        estimates += bench.decode(row, first=k)
+        bench.decoder.rehearse()
+    offline = Pipeline(read_bundle(tmp_path / "linear.bmi"), FILTERS).run(counts)
+    np.testing.assert_array_equal(np.array([estimate.outputs for estimate in estimates]), offline)
+    assert bench.outbox.rehearsals == 2 * len(counts)
+    assert len(bench.outbox.frames) == len(counts)
+    records = bench.flight.records()
+    assert records["sequence"].tolist() == list(range(60))
+    np.testing.assert_array_equal(records["outputs"].reshape(60, 3, -1), offline)
 
 
 def test_warm_up_and_the_time_that_is_described(bench: Bench, counts: npt.NDArray[np.uint8]) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bmi_decoder.config import RealtimeSettings
 from bmi_decoder.errors import InputError
+from bmi_decoder.rest_models import RealtimeGrant
 from bmi_decoder.wire import Flag
 from services.worker.flight import (
     HEADER_SIZE,
@@ -45,6 +47,8 @@ def test_round_trip(writer: FlightWriter, path: Path) -> None:
     writer.set_endpoint("tcp://127.0.0.1:5555")
     writer.set_state(WorkerState.running, 4, "all is well: µ")
     writer.count(10, 9, 8, 7, 6, lsl_clock())
+    grants = [RealtimeGrant(option="priority", requested=5, granted=False, why="not permitted: µ")]
+    writer.set_realtime(grants)
     reader = FlightReader(path)
     status = reader.status()
     assert status.last_bin_age_s is not None and 0 <= status.last_bin_age_s < 60
@@ -60,6 +64,7 @@ def test_round_trip(writer: FlightWriter, path: Path) -> None:
         bins_duplicated=7,
         bins_invalid=6,
         last_bin_age_s=status.last_bin_age_s,
+        realtime=[grants[0].model_dump()],
     )
     (found,) = reader.records()
     assert found.tolist()[:9] == (7, -2, 1.5, 2.5, 3.5, 4.5, 5.5, 9, 3)
@@ -192,3 +197,13 @@ def test_the_clock_is_that_of_lsl() -> None:
 
     before, now, after = lsl_clock(), pylsl.local_clock(), lsl_clock()
     assert before - 1e-6 <= now <= after + 1e-6
+
+
+def test_the_longest_answer_about_rights_is_whole(writer: FlightWriter, path: Path) -> None:
+    """Every processor that can be named, and a long reason for each refusal."""
+    cpus = RealtimeSettings(cpus=tuple(range(1000, 1128))).cpus
+    options = {"cpus": cpus, "priority": 99, "lock_memory": True}
+    writer.set_realtime(
+        [RealtimeGrant(option=name, requested=value, granted=False, why="x" * 120) for name, value in options.items()]
+    )
+    assert [grant["option"] for grant in FlightReader(path).status().realtime] == list(options)

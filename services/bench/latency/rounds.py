@@ -75,14 +75,17 @@ def measure(
             return stack.enter_context(running(name, arguments, folder, is_command))
 
         streams = [lane.stream for lane in lanes]
-        source = start("source", ["-m", "services.bench.latency.source", str(n_channels), str(rate_hz), *streams])
-        source.first_line()
+        pushes = folder / "pushes"
+        source = start(
+            "source", ["-m", "services.bench.latency.source", str(pushes), str(n_channels), str(rate_hz), *streams]
+        )
+        source.next_line()
         children = [start(lane.name, lane.arguments, lane.is_command) for lane in lanes]
         log = folder / "receptions"
         receiver = start(
             "receiver", ["-m", "services.bench.latency.receiver", str(log), *(lane.endpoint for lane in lanes)]
         )
-        run = _Run(lanes, children, source, receiver, rate_hz, _opened(receiver, log))
+        run = _Run(lanes, children, source, receiver, rate_hz, _opened(source, pushes), _opened(receiver, log))
         for index in range(len(lanes)):
             run.warm_up(index)
         rounds = []
@@ -102,11 +105,12 @@ class _Run:
         source: Child,
         receiver: Child,
         rate_hz: float,
+        pushes: RowLogReader,
         receptions: RowLogReader,
     ) -> None:
         self._lanes, self._children = lanes, children
         self._source, self._receiver, self._rate_hz = source, receiver, rate_hz
-        self._receptions = receptions
+        self._pushes, self._receptions = pushes, receptions
 
     def warm_up(self, index: int) -> None:
         """Push until samples come through, and then a little longer."""
@@ -138,13 +142,13 @@ class _Run:
         )
 
     def _collect(self, index: int, n_samples: int, patience_s: float) -> npt.NDArray[np.float64]:
-        """Push samples to a lane and gather what comes through, (n, 3): lane, stamp, reception."""
+        """Push samples to a lane and gather what comes through, (n, 3): stamp, push, reception."""
+        self._pushes.new_rows()
         self._receptions.new_rows()
         self._source.tell(f"{index} {n_samples}")
+        first = float(self._source.next_line().removeprefix("pushed"))
+        pushed = self._pushes.new_rows()[:, 0]
         gathered = [np.empty((0, 3))]
-        assert self._source.process.stdout is not None
-        if self._source.process.stdout.readline().strip() != "pushed":
-            self._source.check()
         deadline = time.monotonic() + patience_s
         while sum(map(len, gathered)) < n_samples and time.monotonic() < deadline:
             time.sleep(_POLL_S)
@@ -152,7 +156,11 @@ class _Run:
             gathered.append(rows[rows[:, 0] == index])
         for child in (*self._children, self._receiver):
             child.check()
-        return np.concatenate(gathered)
+        received = np.concatenate(gathered)
+        # Stamps arrive corrected for the clock's offset, which is far smaller than their distance.
+        place = np.rint((received[:, 1] - first) * self._rate_hz).astype(int)
+        known = (place >= 0) & (place < len(pushed))
+        return np.column_stack((received[known, 1], pushed[place[known]], received[known, 2]))
 
 
 def _stages(flight: Path, rows: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.float64]]:
@@ -162,9 +170,9 @@ def _stages(flight: Path, rows: npt.NDArray[np.float64]) -> dict[str, npt.NDArra
         records = reader.records()
     finally:
         reader.close()
-    _, here, there = np.intersect1d(records["t_source"], rows[:, 1], return_indices=True)
-    known, received = records[here], rows[there, 2]
-    moments = (known["t_source"], known["t_pulled"], known["t_decoded"], known["t_publish"], received)
+    _, here, there = np.intersect1d(records["t_source"], rows[:, 0], return_indices=True)
+    known, (_, pushed, received) = records[here], rows[there].T
+    moments = (pushed, known["t_pulled"], known["t_decoded"], known["t_publish"], received)
     return {name: (moments[i + 1] - moments[i]) * 1e6 for i, name in enumerate(STAGES)}
 
 
