@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numba
+import numpy as np
 import torch
 from torch import Tensor
 
-MULTI_GAUSSIAN_WIDTH, MULTI_GAUSSIAN_HEIGHT, MULTI_GAUSSIAN_SCALE = 0.5, 0.15, 6.0
+from bmi_decoder.machine.kernels.activation import exp32
+from bmi_decoder.machine.kernels.jit import FAST
+
+_WIDTH, _HEIGHT, _WIDE = 0.5, 0.15, 6.0 * 0.5
 
 
 def multi_gaussian_spike(above: Tensor) -> Tensor:
@@ -36,10 +41,28 @@ class _MultiGaussianSpike(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         (v,) = ctx.saved_tensors
-        s, h, wide = MULTI_GAUSSIAN_WIDTH, MULTI_GAUSSIAN_HEIGHT, MULTI_GAUSSIAN_SCALE * MULTI_GAUSSIAN_WIDTH
-        sides = _gaussian(v - s, wide) + _gaussian(v + s, wide)
-        return grads[0] * ((1 + h) * _gaussian(v, s) - h * sides)
+        if v.device.type != "cpu":
+            return grads[0] * _slope(v)
+        gradient = torch.empty_like(v, memory_format=torch.contiguous_format)
+        _fill_gradient(*(x.contiguous().numpy().reshape(-1) for x in (v, grads[0], gradient)))
+        return gradient
+
+
+def _slope(v: Tensor) -> Tensor:
+    sides = _gaussian(v - _WIDTH, _WIDE) + _gaussian(v + _WIDTH, _WIDE)
+    return (1 + _HEIGHT) * _gaussian(v, _WIDTH) - _HEIGHT * sides
 
 
 def _gaussian(v: Tensor, deviation: float) -> Tensor:
     return torch.exp(v * v * (-0.5 / deviation**2))
+
+
+@numba.njit("void(float32[::1], float32[::1], float32[::1])", fastmath=FAST, cache=True)
+def _fill_gradient(v, grad, out):  # type: ignore[no-untyped-def]
+    """``grad * _slope(v)`` in one pass; as torch operations it took most of an update's time."""
+    narrow, wide = np.float32(-0.5 / _WIDTH**2), np.float32(-0.5 / _WIDE**2)
+    shift, height = np.float32(_WIDTH), np.float32(_HEIGHT)
+    for i in range(len(v)):
+        below, above = v[i] - shift, v[i] + shift
+        sides = exp32(below * below * wide) + exp32(above * above * wide)
+        out[i] = grad[i] * ((np.float32(1) + height) * exp32(v[i] * v[i] * narrow) - height * sides)
