@@ -66,14 +66,14 @@ def live_run(seconds: float) -> LiveRun:
         data, estimates_log, push_log = folder / "data", folder / "estimates.log", folder / "pushes.log"
         cli = ("-m", "bmi_decoder.cli")
         serve = stack.enter_context(running("serve", (*cli, "serve", "--port", "0", "--data-dir", str(data)), folder))
-        found_url = re.search(r"http://\S+", serve.first_line())
+        found_url = re.search(r"http://\S+", serve.next_line())
         assert found_url is not None
         control = stack.enter_context(ControlClient(found_url.group()))
         stream = f"picture-rig-{time.time_ns()}"
         control.create_session("picture", stream, control.upload_decoder(demo_bundle()).id)
         endpoint = control.start_session("picture").endpoint
         listen = ("-m", "services.listener", endpoint, str(estimates_log), str(n_variants), str(n_outputs))
-        stack.enter_context(running("listener", listen, folder)).first_line()
+        stack.enter_context(running("listener", listen, folder)).next_line()
         rig = (*cli, "rig", "simulated", "--stream", stream, "--push-log", str(push_log))
         rig = (*rig, "--subject", str(SUBJECT), "--seed", str(LIVE_SEED))
         child = stack.enter_context(running("rig", rig, folder))
