@@ -21,7 +21,8 @@ from bmi_decoder.bundle import Bundle
 from bmi_decoder.commands.options import parse_assignments
 from bmi_decoder.formats import read_recording
 from bmi_decoder.recording import Recording
-from bmi_decoder.training.train import TrainSettings, train
+from bmi_decoder.training.settings import TrainSettings
+from bmi_decoder.training.train import train
 
 Trace = list[tuple[float, float]]
 """Seconds since the start of training and validation R2, after each epoch."""

@@ -27,7 +27,7 @@ from bmi_decoder.formats import read_recording
 if TYPE_CHECKING:
     from bmi_decoder.comparison.entrant import Entrant
     from bmi_decoder.comparison.ranking import Standing
-    from bmi_decoder.training.fit import Progress as EpochProgress
+    from bmi_decoder.training.loop import Progress as EpochProgress
 
 MOST_SEEDS = 100
 

@@ -95,7 +95,8 @@ def run(options: argparse.Namespace) -> int:
     require_training_extra("train")
     import torch
 
-    from bmi_decoder.training.train import TrainSettings, pretraining_checkpoint, train
+    from bmi_decoder.training.settings import TrainSettings
+    from bmi_decoder.training.train import pretraining_checkpoint, train
 
     torch.set_num_threads(options.threads)
 

@@ -16,8 +16,10 @@ from bmi_decoder.evaluation.speed import time_steps
 from bmi_decoder.pipeline import Pipeline
 from bmi_decoder.recording import Recording
 from bmi_decoder.split import split_bounds
-from bmi_decoder.training.fit import Progress
-from bmi_decoder.training.train import TrainSettings, check_settings, run_key, train
+from bmi_decoder.training.loop import Progress
+from bmi_decoder.training.run_key import run_key
+from bmi_decoder.training.settings import TrainSettings, check_settings
+from bmi_decoder.training.train import train
 
 _TIMED_BINS = 2000
 

@@ -9,7 +9,7 @@ from typing import Any
 from bmi_decoder.config import InputFilterSettings, SplitSettings
 from bmi_decoder.decoders.registry import decoder_class
 from bmi_decoder.errors import InputError
-from bmi_decoder.training.train import TrainSettings
+from bmi_decoder.training.settings import TrainSettings
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from bmi_decoder.errors import InputError
+from bmi_decoder.layers.layer import State
 
 
 def training_device(name: str) -> torch.device:
@@ -30,3 +31,8 @@ def training_device(name: str) -> torch.device:
                 "train with --device cpu, or install torch for CUDA"
             )
     return device
+
+
+def on_device(device: torch.device, state: State) -> State:
+    """The state there."""
+    return {name: value.to(device) for name, value in state.items()}

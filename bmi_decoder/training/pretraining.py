@@ -15,7 +15,8 @@ from bmi_decoder.errors import InputError
 from bmi_decoder.evaluation.r2 import mean_r2
 from bmi_decoder.recording import Recording
 from bmi_decoder.training.checkpoint import Checkpoint
-from bmi_decoder.training.fit import FitReport, Loop, Progress, Stretch, objectives_of, predict
+from bmi_decoder.training.fit import objectives_of, predict
+from bmi_decoder.training.loop import FitReport, Loop, Progress, Stretch
 from bmi_decoder.training.recipe import Recipe
 
 

@@ -13,7 +13,8 @@ from bmi_decoder.evaluation.r2 import mean_r2
 from bmi_decoder.recording import Output, Recording
 from bmi_decoder.training.fit import fit
 from bmi_decoder.training.recipe import Recipe
-from bmi_decoder.training.train import TrainSettings, train
+from bmi_decoder.training.settings import TrainSettings
+from bmi_decoder.training.train import train
 from tests.decoders.test_closed_form import task
 
 GRADED = {"graded_limit": 8.0, "graded_step": 0.0625}

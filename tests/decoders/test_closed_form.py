@@ -12,7 +12,8 @@ from bmi_decoder.decoders.kalman import KalmanDecoder
 from bmi_decoder.decoders.wiener import WienerDecoder
 from bmi_decoder.errors import InputError
 from bmi_decoder.evaluation.r2 import mean_r2
-from bmi_decoder.training.fit import FitReport, Stretch, fit
+from bmi_decoder.training.fit import fit
+from bmi_decoder.training.loop import FitReport, Stretch
 from bmi_decoder.training.recipe import Recipe
 
 

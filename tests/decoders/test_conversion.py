@@ -23,7 +23,8 @@ from bmi_decoder.simulation import PopulationSettings, SubjectSettings, simulate
 from bmi_decoder.training import convert
 from bmi_decoder.training.convert import largest_difference, to_spiking
 from bmi_decoder.training.decoder_input import decoder_input
-from bmi_decoder.training.train import TrainSettings, train
+from bmi_decoder.training.settings import TrainSettings
+from bmi_decoder.training.train import train
 
 SMALL: dict[str, Any] = {"hidden": 12, "filters": [10], "epochs": 2}
 

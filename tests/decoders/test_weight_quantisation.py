@@ -24,7 +24,8 @@ from bmi_decoder.pipeline import Pipeline
 from bmi_decoder.recording import Recording
 from bmi_decoder.simulation import SubjectSettings, simulate
 from bmi_decoder.training.decoder_input import decoder_input
-from bmi_decoder.training.train import TrainSettings, train
+from bmi_decoder.training.settings import TrainSettings
+from bmi_decoder.training.train import train
 
 BITS: tuple[WeightBits, ...] = (8, 4)
 

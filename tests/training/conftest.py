@@ -12,7 +12,8 @@ from bmi_decoder.bundle import Bundle
 from bmi_decoder.config import InputFilterSettings
 from bmi_decoder.recording import Recording
 from bmi_decoder.simulation import SubjectSettings, simulate
-from bmi_decoder.training.train import TrainSettings, train
+from bmi_decoder.training.settings import TrainSettings
+from bmi_decoder.training.train import train
 
 TrainedBundle = Callable[..., Bundle]
 

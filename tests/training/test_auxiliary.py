@@ -23,7 +23,8 @@ from bmi_decoder.training.fit import fit
 from bmi_decoder.training.position import PositionTargets, position_targets
 from bmi_decoder.training.recipe import Recipe
 from bmi_decoder.training.reconstruction import Reconstruction
-from bmi_decoder.training.train import TrainSettings, train
+from bmi_decoder.training.settings import TrainSettings
+from bmi_decoder.training.train import train
 from tests.decoders.plugin import SmoothDecoder
 from tests.evaluation.support import N_CHANNELS, recording
 from tests.training.test_checkpoint import parts

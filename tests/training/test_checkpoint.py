@@ -21,9 +21,11 @@ from bmi_decoder.formats import write_npz
 from bmi_decoder.training import checkpoint as checkpoint_module
 from bmi_decoder.training.checkpoint import Checkpoint
 from bmi_decoder.training.device import training_device
-from bmi_decoder.training.fit import FitReport, Stretch, fit
+from bmi_decoder.training.fit import fit
+from bmi_decoder.training.loop import FitReport, Stretch
 from bmi_decoder.training.recipe import Recipe
-from bmi_decoder.training.train import TrainSettings, train
+from bmi_decoder.training.settings import TrainSettings
+from bmi_decoder.training.train import train
 from tests.evaluation.support import N_CHANNELS, recording
 
 EPOCHS = 6

@@ -14,7 +14,8 @@ from bmi_decoder.decoders.lstm import LstmDecoder
 from bmi_decoder.decoders.snn_streaming import SnnStreamingDecoder
 from bmi_decoder.errors import BmiError
 from bmi_decoder.evaluation.r2 import mean_r2
-from bmi_decoder.training.fit import FitReport, Progress, Stretch, fit
+from bmi_decoder.training.fit import fit
+from bmi_decoder.training.loop import FitReport, Progress, Stretch
 from bmi_decoder.training.recipe import Recipe
 from tests.decoders.plugin import SmoothDecoder
 

@@ -26,7 +26,9 @@ from bmi_decoder.recording import Recording
 from bmi_decoder.simulation import SubjectSettings, simulate
 from bmi_decoder.training.export import export_weights
 from bmi_decoder.training.initial import begin_from
-from bmi_decoder.training.train import TrainSettings, run_key, train
+from bmi_decoder.training.run_key import run_key
+from bmi_decoder.training.settings import TrainSettings
+from bmi_decoder.training.train import train
 
 SIZES: dict[str, Any] = {"hidden1": 24, "hidden2": 16}
 N_TRAINED = 1050

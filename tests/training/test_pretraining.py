@@ -19,10 +19,12 @@ from bmi_decoder.errors import InputError
 from bmi_decoder.recording import Output, Recording
 from bmi_decoder.simulation import SubjectSettings, simulate
 from bmi_decoder.training import checkpoint as checkpoint_module
-from bmi_decoder.training.fit import Stretch
+from bmi_decoder.training.loop import Stretch
 from bmi_decoder.training.pretraining import PretrainSettings, check_sessions, pretrain
 from bmi_decoder.training.recipe import Recipe
-from bmi_decoder.training.train import TrainSettings, run_key, train
+from bmi_decoder.training.run_key import run_key
+from bmi_decoder.training.settings import TrainSettings
+from bmi_decoder.training.train import train
 
 SETTINGS = {
     "lstm": {"hidden": 32, "updates": 60},

@@ -8,7 +8,8 @@ import pytest
 
 from bmi_decoder.config import InputFilterSettings, SplitSettings
 from bmi_decoder.training.code_version import code_version
-from bmi_decoder.training.train import TrainSettings, run_key
+from bmi_decoder.training.run_key import run_key
+from bmi_decoder.training.settings import TrainSettings
 
 
 def test_a_key_depends_on_everything_that_changes_the_result() -> None:

@@ -24,7 +24,8 @@ from bmi_decoder.onnx_executor import OnnxExecutor
 from bmi_decoder.pipeline import Pipeline
 from bmi_decoder.recording import Recording
 from bmi_decoder.training.decoder_input import decoder_input as training_input
-from bmi_decoder.training.train import TrainSettings, train
+from bmi_decoder.training.settings import TrainSettings
+from bmi_decoder.training.train import train
 from filters import BlockBidirectional, bessel_sos, variant_position
 from tests.training.conftest import FEW_STEPS, TrainedBundle
 
