@@ -35,7 +35,7 @@ BAD_INPUT = [
     (["train", "junk.bmi", *TRAIN[2:]], "junk.bmi"),
     (["train", "a_folder", *TRAIN[2:]], "a_folder"),
     ([*TRAIN, "--preset", "worst"], "has no preset 'worst'; choose one of"),
-    ([*TRAIN, "--split", "0.7,0.3"], "--split needs three parts such as 0.7,0.1,0.2, got '0.7,0.3'"),
+    ([*TRAIN, "--split", "0.7,0.3"], "such as 0.7,0.1,0.2, or reaches:0.5, got '0.7,0.3'"),
     ([*TRAIN, "--split", "a,b,c"], "--split a,b,c: train: Input should be a valid number"),
     ([*TRAIN, "--split", "0.5,0.4,0.3"], "the three parts must sum to 1"),
     ([*TRAIN, "--split", "nan,0.1,0.2"], "--split nan,0.1,0.2: train"),
