@@ -164,9 +164,7 @@ class AeGruDecoder(StackDecoder):
 
     @property
     def _readout(self) -> Dense:
-        readout = self.stack.layers["readout"]
-        assert isinstance(readout, Dense)
-        return readout
+        return self.layer("readout", Dense)
 
     def auxiliaries(self, are_counts: bool) -> list[Auxiliary]:
         """Sampling, reconstruction and the earlier windows' labels, as far as they are on."""

@@ -56,20 +56,16 @@ class FeedForward(StackDecoder):
 
     def finalise(self, x_step: float = 0.0, x_bound: float = float("inf")) -> None:
         """Fold all normalisation into the weights."""
-        layers = self.stack.layers
-        for scaling, behind in (("standardise", "dense1"), ("norm1", "dense2"), ("norm2", "dense3")):
-            if scaling in layers:
-                layer, dense = layers[scaling], layers[behind]
-                assert isinstance(layer, Standardise | BatchNorm) and isinstance(dense, Dense)
-                layer.fold_into(dense)
+        if "standardise" in self.stack.layers:
+            self.layer("standardise", Standardise).fold_into(self.layer("dense1", Dense))
+        for norm, behind in (("norm1", "dense2"), ("norm2", "dense3")):
+            self.layer(norm, BatchNorm).fold_into(self.layer(behind, Dense))
         super().finalise(x_step, x_bound)
 
     @torch.no_grad()
     def scale_output(self, scale: Tensor, shift: Tensor) -> None:
         """Fold the targets' scale into the last layer."""
-        dense = self.stack.layers["dense3"]
-        assert isinstance(dense, Dense)
-        dense.scale_output(scale, shift)
+        self.layer("dense3", Dense).scale_output(scale, shift)
 
 
 class Ann2dDecoder(FeedForward):

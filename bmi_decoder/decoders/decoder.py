@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,8 @@ from bmi_decoder.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from bmi_decoder.machine.builder import Builder, Slot
+
+L = TypeVar("L", bound=Layer)
 
 
 @dataclass(frozen=True)
@@ -189,6 +191,12 @@ class StackDecoder(Decoder):
     ) -> None:
         super().__init__(n_channels, n_outputs, hyper_parameters)
         self.stack = Stack(layers)
+
+    def layer(self, name: str, kind: type[L]) -> L:
+        """The layer of that name, which is of that kind."""
+        found = self.stack.layers[name]
+        assert isinstance(found, kind)
+        return found
 
     def initial_state(self, batch: int) -> State:
         """State of all layers."""

@@ -130,9 +130,7 @@ class KalmanDecoder(StackDecoder):
     @torch.no_grad()
     def scale_output(self, scale: Tensor, shift: Tensor) -> None:
         """Fold the targets' scale into the readout."""
-        readout = self.stack.layers["readout"]
-        assert isinstance(readout, Dense)
-        readout.scale_output(scale, shift)
+        self.layer("readout", Dense).scale_output(scale, shift)
 
 
 def _boxcar(n_channels: int, width: int) -> dict[str, Layer]:

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from bmi_decoder.decoders.decoder import Preset, StackDecoder
+from bmi_decoder.decoders.decoder import Preset
+from bmi_decoder.decoders.encoded import EncodedDecoder
 from bmi_decoder.errors import InputError
 from bmi_decoder.layers.dense import Dense
 from bmi_decoder.layers.layer import Layer
@@ -23,7 +24,7 @@ _WINDOW_S, _TIME_CONSTANT_S, _SYNAPSE_S = 0.5, 0.1, 0.02
 """What a preset's None stands for, whatever the bin width."""
 
 
-class L2muDecoder(StackDecoder):
+class L2muDecoder(EncodedDecoder):
     """Spiking Legendre memory unit, and a leaky readout without spikes.
 
     See `SpikingLegendreUnit` for the equations of u, m and h. Then::
@@ -166,39 +167,24 @@ class L2muDecoder(StackDecoder):
     @classmethod
     def adapt(cls, hyper_parameters: Mapping[str, Any], bin_s: float, are_counts: bool) -> dict[str, Any]:
         """Window and decays for the bin width; graded input for channels that are no longer counts."""
-        adapted = dict(hyper_parameters)
+        adapted = super().adapt(hyper_parameters, bin_s, are_counts)
         by_time = {
             "window": _WINDOW_S / bin_s,
             "betas": [math.exp(-bin_s / _TIME_CONSTANT_S)] * 4,
             "alphas": [math.exp(-bin_s / _SYNAPSE_S)] * 3,
         }
-        adapted |= {name: value for name, value in by_time.items() if adapted.get(name, value) is None}
-        if not are_counts:
-            adapted |= {"graded_limit": 4.0, "graded_step": 0.0625}
-        return adapted
+        return adapted | {name: value for name, value in by_time.items() if adapted.get(name, value) is None}
 
-    @torch.no_grad()
-    def calibrate(self, x: Tensor) -> None:
-        """Take statistics of the encoded channels from x (T, C)."""
-        if "standardise" in self.stack.layers:
-            self.calibrate_layer("standardise", x)
-
-    def finalise(self, x_step: float = 0.0, x_bound: float = float("inf")) -> None:
-        """Fold the standardisation into the input weights, then make the sums exact."""
-        layers = self.stack.layers
-        if "standardise" in layers:
-            standardise, unit = layers["standardise"], layers["lmu"]
-            assert isinstance(standardise, Standardise) and isinstance(unit, SpikingLegendreUnit)
-            standardise.fold_into(unit.inputs)
-        super().finalise(x_step, x_bound)
+    @property
+    def first(self) -> Dense:
+        """See `EncodedDecoder`."""
+        return self.layer("lmu", SpikingLegendreUnit).inputs
 
     @torch.no_grad()
     def scale_output(self, scale: Tensor, shift: Tensor) -> None:
         """Fold the targets' scale and mean into the readout."""
-        layers = self.stack.layers
-        dense, readout, factors = layers["dense"], layers["readout"], layers["scale"]
-        assert isinstance(dense, Dense) and isinstance(readout, LeakyReadout) and isinstance(factors, OutputScale)
-        scale_leaky_output(dense, readout, factors, scale, shift)
+        dense, readout = self.layer("dense", Dense), self.layer("readout", LeakyReadout)
+        scale_leaky_output(dense, readout, self.layer("scale", OutputScale), scale, shift)
 
 
 def _numbers(name: str, values: Sequence[float], n: int) -> tuple[float, ...]:

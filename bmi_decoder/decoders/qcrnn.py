@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from bmi_decoder.decoders.decoder import Preset, StackDecoder
+from bmi_decoder.decoders.decoder import Preset
+from bmi_decoder.decoders.encoded import EncodedDecoder
 from bmi_decoder.layers.dense import Dense
 from bmi_decoder.layers.history import SubWindows
 from bmi_decoder.layers.layer import Layer
@@ -19,7 +20,7 @@ from bmi_decoder.training.recipe import Recipe
 _TAP_S = 0.05
 
 
-class QcrnnDecoder(StackDecoder):
+class QcrnnDecoder(EncodedDecoder):
     """Causal temporal convolution, quantised; a quantised recurrent layer; linear readout.
 
     Per bin, with Q as in `LearnedStep` and u the sums of counts over `taps` adjoining stretches of `tap_bins`::
@@ -123,20 +124,23 @@ class QcrnnDecoder(StackDecoder):
         }
         super().__init__(n_channels, n_outputs, settings, layers)
 
+    @property
+    def network(self) -> QuantisedRnn:
+        """Convolution and recurrence."""
+        return self.layer("network", QuantisedRnn)
+
+    @property
+    def first(self) -> Dense:
+        """See `EncodedDecoder`."""
+        return self.network.first
+
     @classmethod
     def adapt(cls, hyper_parameters: Mapping[str, Any], bin_s: float, are_counts: bool) -> dict[str, Any]:
         """Taps for the bin width; finer input for channels that are no longer counts."""
-        adapted = dict(hyper_parameters)
+        adapted = super().adapt(hyper_parameters, bin_s, are_counts)
         if adapted.get("tap_bins", 1) is None:
             adapted["tap_bins"] = max(1, round(_TAP_S / bin_s))
-        if not are_counts:
-            adapted |= {"graded_limit": 4.0, "graded_step": 0.0625}
         return adapted
-
-    def _parts(self) -> tuple[Standardise, QuantisedRnn, Dense]:
-        standardise, network, readout = (self.stack.layers[name] for name in ("standardise", "network", "readout"))
-        assert isinstance(standardise, Standardise) and isinstance(network, QuantisedRnn) and isinstance(readout, Dense)
-        return standardise, network, readout
 
     @torch.no_grad()
     def calibrate(self, x: Tensor) -> None:
@@ -144,19 +148,16 @@ class QcrnnDecoder(StackDecoder):
         self.calibrate_layer("standardise", x)
         rows = x[None]
         for name in ("encode", "window", "standardise"):
-            layer = self.stack.layers[name]
-            assert isinstance(layer, Layer)
+            layer = self.layer(name, Layer)
             rows, _ = layer.scan(rows, layer.initial_state(1))
-        self._parts()[1].calibrate(rows[0])
+        self.network.calibrate(rows[0])
 
-    def finalise(self, x_step: float = 0.0, x_bound: float = float("inf")) -> None:
-        """Fold the standardisation and the quantisers' steps into the weights, then make the sums exact."""
-        standardise, network, readout = self._parts()
-        standardise.fold_into(network.first)
-        network.fold_into(readout)
-        super().finalise(x_step, x_bound)
+    def fold(self) -> None:
+        """Fold the standardisation, then the quantisers' steps into the weights."""
+        super().fold()
+        self.network.fold_into(self.layer("readout", Dense))
 
     @torch.no_grad()
     def scale_output(self, scale: Tensor, shift: Tensor) -> None:
         """Fold the targets' scale into the readout."""
-        self._parts()[2].scale_output(scale, shift)
+        self.layer("readout", Dense).scale_output(scale, shift)

@@ -91,6 +91,4 @@ class RecurrentDecoder(StackDecoder):
     @torch.no_grad()
     def scale_output(self, scale: Tensor, shift: Tensor) -> None:
         """Fold the targets' scale into the readout."""
-        readout = self.stack.layers["readout"]
-        assert isinstance(readout, Dense)
-        readout.scale_output(scale, shift)
+        self.layer("readout", Dense).scale_output(scale, shift)

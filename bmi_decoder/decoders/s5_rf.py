@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from bmi_decoder.decoders.decoder import Preset, StackDecoder
+from bmi_decoder.decoders.decoder import Preset
+from bmi_decoder.decoders.encoded import EncodedDecoder, encoded_channels
 from bmi_decoder.errors import InputError
 from bmi_decoder.layers.dense import Dense
 from bmi_decoder.layers.layer import Layer
 from bmi_decoder.layers.lif import LeakyIntegrator
-from bmi_decoder.layers.normalise import Binarise, Dropout, Quantise, Standardise
+from bmi_decoder.layers.normalise import Dropout
 from bmi_decoder.layers.resonate_fire import ResonateFire
 from bmi_decoder.training.recipe import Recipe
 
@@ -21,7 +21,7 @@ _SPIKE_VARIANCE = 0.04
 """Of the spikes of a neuron that fires in 4 % of the bins, as they do after training."""
 
 
-class S5RfDecoder(StackDecoder):
+class S5RfDecoder(EncodedDecoder):
     """Layers of resonate-and-fire neurons, then a leaky integrator.
 
     See `ResonateFire` for the equations. Layers between the first and the last add their input to their spikes. The
@@ -106,9 +106,7 @@ class S5RfDecoder(StackDecoder):
         if not 1 <= layers <= 4:
             raise InputError(f"layers must be 1 to 4, got {layers}")
         stack: dict[str, Layer] = {
-            "encode": Quantise(graded_step, graded_limit) if graded_limit > 0 else Binarise(),
-            **({"standardise": Standardise(n_channels)} if standardise else {}),
-            "input_dropout": Dropout(input_dropout),
+            **encoded_channels(n_channels, graded_limit, graded_step, standardise, input_dropout),
         }
         for i in range(layers):
             inner = 0 < i < layers - 1
@@ -146,26 +144,10 @@ class S5RfDecoder(StackDecoder):
         }
         super().__init__(n_channels, n_outputs, settings, stack)
 
-    @classmethod
-    def adapt(cls, hyper_parameters: Mapping[str, Any], bin_s: float, are_counts: bool) -> dict[str, Any]:
-        """Graded input for channels that are no longer counts."""
-        graded = {} if are_counts else {"graded_limit": 4.0, "graded_step": 0.0625}
-        return {**hyper_parameters, **graded}
-
-    @torch.no_grad()
-    def calibrate(self, x: Tensor) -> None:
-        """Take statistics of the encoded channels from x (T, C)."""
-        if "standardise" in self.stack.layers:
-            self.calibrate_layer("standardise", x)
-
-    def finalise(self, x_step: float = 0.0, x_bound: float = float("inf")) -> None:
-        """Fold the standardisation into the first layer, then make the sums exact."""
-        layers = self.stack.layers
-        if "standardise" in layers:
-            standardise, neurons = layers["standardise"], layers["neurons1"]
-            assert isinstance(standardise, Standardise) and isinstance(neurons, ResonateFire)
-            standardise.fold_into(neurons.inputs)
-        super().finalise(x_step, x_bound)
+    @property
+    def first(self) -> Dense:
+        """See `EncodedDecoder`."""
+        return self.layer("neurons1", ResonateFire).inputs
 
     @torch.no_grad()
     def scale_output(self, scale: Tensor, shift: Tensor) -> None:
@@ -174,7 +156,5 @@ class S5RfDecoder(StackDecoder):
         A leaky integrator at rest holds ``bias / (1 - beta)``, so the shift takes a few time constants to build up
         after a reset.
         """
-        dense, readout = self.stack.layers["dense"], self.stack.layers["readout"]
-        assert isinstance(dense, Dense) and isinstance(readout, LeakyIntegrator)
-        leak = (1 - readout.beta.clamp(0, 1)).clamp(min=1e-3)
-        dense.scale_output(scale, shift * leak)
+        leak = (1 - self.layer("readout", LeakyIntegrator).beta.clamp(0, 1)).clamp(min=1e-3)
+        self.layer("dense", Dense).scale_output(scale, shift * leak)

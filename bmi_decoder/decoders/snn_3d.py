@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from bmi_decoder.decoders.ann_2d import FeedForward
-from bmi_decoder.decoders.decoder import Decoder, Preset, StackDecoder
+from bmi_decoder.decoders.decoder import Decoder, Preset
+from bmi_decoder.decoders.encoded import EncodedDecoder, encoding
 from bmi_decoder.decoders.twin import TWIN_BINS, SpikingChain, start_from
 from bmi_decoder.errors import InputError
 from bmi_decoder.layers.dense import Dense
@@ -18,14 +18,14 @@ from bmi_decoder.layers.history import SubWindows
 from bmi_decoder.layers.inner_steps import InnerSteps
 from bmi_decoder.layers.layer import Layer, Stack
 from bmi_decoder.layers.lif import LeakyReadout, Lif
-from bmi_decoder.layers.normalise import Binarise, Dropout, OutputScale, Quantise, Standardise
+from bmi_decoder.layers.normalise import Dropout, OutputScale, Quantise, Standardise
 from bmi_decoder.training.recipe import Recipe
 
 NORMALISED_STEP, NORMALISED_LIMIT = 1 / 16, 8.0
 """Grid on which normalised sums enter the first layer, so that its currents are exact."""
 
 
-class Snn3dDecoder(StackDecoder):
+class Snn3dDecoder(EncodedDecoder):
     """Spiking network that starts from rest in every bin and runs over sums of the recent past.
 
     Per bin, with u_1 ... u_n the sums of all channels over n adjoining sub-windows, the oldest first, and the
@@ -111,14 +111,13 @@ class Snn3dDecoder(StackDecoder):
     ) -> None:
         if normalise not in ("layer", "standard"):
             raise InputError(f"normalise must be 'layer' or 'standard', got {normalise!r}")
-        graded = graded_limit > 0
         n = n_channels * sub_windows
         before: dict[str, Layer] = {
-            "encode": Quantise(graded_step, graded_limit) if graded else Binarise(),
+            "encode": encoding(graded_limit, graded_step),
             "sub_windows": SubWindows(n_channels, sub_window_bins, sub_windows),
         }
         if normalise == "layer":
-            grid = graded_step if graded else 1.0
+            grid = graded_step if graded_limit > 0 else 1.0
             before["limit"] = Quantise(grid, grid * ExactLayerNorm.limit(n))
             before["norm"] = ExactLayerNorm(n)
             before["quantise"] = Quantise(NORMALISED_STEP, NORMALISED_LIMIT)
@@ -155,22 +154,28 @@ class Snn3dDecoder(StackDecoder):
 
     @property
     def _network(self) -> InnerSteps:
-        network = self.stack.layers["network"]
-        assert isinstance(network, InnerSteps)
-        return network
+        return self.layer("network", InnerSteps)
 
-    def _first(self) -> tuple[Standardise | None, Dense]:
-        layers = self._network.stack.layers
-        found, dense = dict(layers).get("standardise"), layers["dense1"]
-        standardise = found if isinstance(found, Standardise) else None
+    @property
+    def first(self) -> Dense:
+        """See `EncodedDecoder`."""
+        dense = self._network.stack.layers["dense1"]
         assert isinstance(dense, Dense)
-        return standardise, dense
+        return dense
 
-    @classmethod
-    def adapt(cls, hyper_parameters: Mapping[str, Any], bin_s: float, are_counts: bool) -> dict[str, Any]:
-        """Graded input for channels that are no longer counts."""
-        graded = {} if are_counts else {"graded_limit": 4.0, "graded_step": 0.0625}
-        return {**hyper_parameters, **graded}
+    @property
+    def standardise(self) -> Standardise | None:
+        """See `EncodedDecoder`; the inner steps share it."""
+        found = dict(self._network.stack.layers).get("standardise")
+        return found if isinstance(found, Standardise) else None
+
+    def _sums(self, x: Tensor) -> Tensor:
+        """Sums over sub-windows (T, sub_windows, C) of x (T, C)."""
+        rows = x[None]
+        for name in ("encode", "sub_windows"):
+            layer = self.layer(name, Layer)
+            rows, _ = layer.scan(rows, layer.initial_state(1))
+        return rows[0].unflatten(1, (self._network.n_steps, -1))
 
     @torch.no_grad()
     def take_twin(self, twin: Decoder, x: Tensor) -> None:
@@ -178,33 +183,14 @@ class Snn3dDecoder(StackDecoder):
         if self.hyper_parameters["normalise"] != "standard":
             raise InputError("decoder 'snn_3d' starts from a network without spikes only with normalise=standard")
         assert isinstance(twin, FeedForward)
-        sums, network = x[:TWIN_BINS][None], self._network
-        for name in ("encode", "sub_windows"):
-            layer = self.stack.layers[name]
-            assert isinstance(layer, Layer)
-            sums, _ = layer.scan(sums, layer.initial_state(1))
-        parts = sums[0].unflatten(1, (network.n_steps, -1))
-        start_from(SpikingChain.of(network.stack, self), twin, x, parts, self.hyper_parameters["sub_window_bins"])
+        chain = SpikingChain.of(self._network.stack, self)
+        start_from(chain, twin, x, self._sums(x[:TWIN_BINS]), self.hyper_parameters["sub_window_bins"])
 
     @torch.no_grad()
     def calibrate(self, x: Tensor) -> None:
         """Take statistics of the sums over sub-windows from x (T, C)."""
-        standardise, _ = self._first()
-        if standardise is None:
-            return
-        sums = x[None]
-        for name in ("encode", "sub_windows"):
-            layer = self.stack.layers[name]
-            assert isinstance(layer, Layer)
-            sums, _ = layer.scan(sums, layer.initial_state(1))
-        standardise.calibrate(sums.reshape(-1, self.n_channels))
-
-    def finalise(self, x_step: float = 0.0, x_bound: float = float("inf")) -> None:
-        """Fold the standardisation into the first layer, then make the sums exact."""
-        standardise, dense = self._first()
-        if standardise is not None:
-            standardise.fold_into(dense)
-        super().finalise(x_step, x_bound)
+        if self.standardise is not None:
+            self.standardise.calibrate(self._sums(x).flatten(0, 1))
 
     @torch.no_grad()
     def scale_output(self, scale: Tensor, shift: Tensor) -> None:

@@ -10,19 +10,20 @@ import torch
 from torch import Tensor
 
 from bmi_decoder.decoders.ann_2d import FeedForward
-from bmi_decoder.decoders.decoder import Decoder, Preset, StackDecoder
+from bmi_decoder.decoders.decoder import Decoder, Preset
+from bmi_decoder.decoders.encoded import EncodedDecoder, encoded_channels
 from bmi_decoder.decoders.twin import TWIN_BINS, SpikingChain, start_from
 from bmi_decoder.layers.dense import Dense
 from bmi_decoder.layers.layer import Layer
 from bmi_decoder.layers.leaky_output import scale_leaky_output
 from bmi_decoder.layers.lif import LeakyReadout, Lif
-from bmi_decoder.layers.normalise import Binarise, Dropout, OutputScale, Quantise, Standardise
+from bmi_decoder.layers.normalise import Dropout, OutputScale
 from bmi_decoder.training.recipe import Recipe
 
 _TIME_CONSTANT_S = 0.1
 
 
-class SnnStreamingDecoder(StackDecoder):
+class SnnStreamingDecoder(EncodedDecoder):
     """Two layers of leaky integrate-and-fire neurons and a leaky readout.
 
     Per bin, with the delayed, strict-``>`` semantics of `Lif`::
@@ -100,11 +101,8 @@ class SnnStreamingDecoder(StackDecoder):
         output_scale: float | None = None,
         betas: Sequence[float] = (0.9, 0.7, 0.8),
     ) -> None:
-        graded = graded_limit > 0
         layers: dict[str, Layer] = {
-            "encode": Quantise(graded_step, graded_limit) if graded else Binarise(),
-            **({"standardise": Standardise(n_channels)} if standardise else {}),
-            "input_dropout": Dropout(input_dropout),
+            **encoded_channels(n_channels, graded_limit, graded_step, standardise, input_dropout),
             "dense1": Dense(n_channels, hidden1),
             "dropout1": Dropout(dropout),
             "lif1": Lif(hidden1, beta=betas[0], threshold=0.4, reset="subtract", per_neuron=per_neuron),
@@ -132,41 +130,25 @@ class SnnStreamingDecoder(StackDecoder):
     @classmethod
     def adapt(cls, hyper_parameters: Mapping[str, Any], bin_s: float, are_counts: bool) -> dict[str, Any]:
         """Decays for the bin width; graded input for channels that are no longer counts."""
-        adapted = dict(hyper_parameters)
+        adapted = super().adapt(hyper_parameters, bin_s, are_counts)
         if adapted.get("betas", ()) is None:
             adapted["betas"] = [math.exp(-bin_s / _TIME_CONSTANT_S)] * 3
-        if not are_counts:
-            adapted |= {"graded_limit": 4.0, "graded_step": 0.0625}
         return adapted
 
     @torch.no_grad()
     def take_twin(self, twin: Decoder, x: Tensor) -> None:
         """Take a feed-forward network on the sum of recent bins, which the membranes stand in for."""
         assert isinstance(twin, FeedForward)
-        encode = self.stack.layers["encode"]
-        assert isinstance(encode, Layer)
-        rows, _ = encode.scan(x[:TWIN_BINS][None], {})
+        rows, _ = self.layer("encode", Layer).scan(x[:TWIN_BINS][None], {})
         start_from(SpikingChain.of(self.stack, self), twin, x, rows, 1)
 
-    @torch.no_grad()
-    def calibrate(self, x: Tensor) -> None:
-        """Take statistics of the encoded channels from x (T, C)."""
-        if "standardise" in self.stack.layers:
-            self.calibrate_layer("standardise", x)
-
-    def finalise(self, x_step: float = 0.0, x_bound: float = float("inf")) -> None:
-        """Fold the standardisation into the first layer, then make the sums exact."""
-        layers = self.stack.layers
-        if "standardise" in layers:
-            standardise, dense = layers["standardise"], layers["dense1"]
-            assert isinstance(standardise, Standardise) and isinstance(dense, Dense)
-            standardise.fold_into(dense)
-        super().finalise(x_step, x_bound)
+    @property
+    def first(self) -> Dense:
+        """See `EncodedDecoder`."""
+        return self.layer("dense1", Dense)
 
     @torch.no_grad()
     def scale_output(self, scale: Tensor, shift: Tensor) -> None:
         """Fold the targets' scale and mean into the readout."""
-        layers = self.stack.layers
-        dense, readout, factors = layers["dense3"], layers["readout"], layers["scale"]
-        assert isinstance(dense, Dense) and isinstance(readout, LeakyReadout) and isinstance(factors, OutputScale)
-        scale_leaky_output(dense, readout, factors, scale, shift)
+        dense, readout = self.layer("dense3", Dense), self.layer("readout", LeakyReadout)
+        scale_leaky_output(dense, readout, self.layer("scale", OutputScale), scale, shift)

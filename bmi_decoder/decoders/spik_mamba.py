@@ -9,13 +9,14 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from bmi_decoder.decoders.decoder import Preset, StackDecoder
+from bmi_decoder.decoders.decoder import Preset
+from bmi_decoder.decoders.encoded import EncodedDecoder, encoded_channels
 from bmi_decoder.errors import InputError
 from bmi_decoder.layers.branches import Branches, Skip
 from bmi_decoder.layers.dense import Dense
 from bmi_decoder.layers.layer import Layer, Stack
 from bmi_decoder.layers.mamba import Mamba
-from bmi_decoder.layers.normalise import Binarise, Dropout, Quantise, Standardise
+from bmi_decoder.layers.normalise import Dropout
 from bmi_decoder.layers.rms_norm import RmsNorm
 from bmi_decoder.layers.spiking_attention import SpikingLinearAttention
 from bmi_decoder.layers.spiking_dense import SpikingDense
@@ -26,7 +27,7 @@ _STEPS_PER_S = (0.4, 10.0)
 """What the values chosen at bins of 50 ms are in seconds: beta 0.5, a window of 16 bins, steps of 0.02 to 0.5."""
 
 
-class SpikMambaDecoder(StackDecoder):
+class SpikMambaDecoder(EncodedDecoder):
     """Spike embedding, linear attention between spikes, and a Mamba block on the sum of both.
 
     Per bin, with e_0 the encoded channels, LIF the neurons of `Lif` with a reset to zero, and block l = 1 ... L::
@@ -149,9 +150,7 @@ class SpikMambaDecoder(StackDecoder):
             "block": Mamba(hidden, expand, n_state, conv_width, (low, high)),
         }
         layers: dict[str, Layer] = {
-            "encode": Quantise(graded_step, graded_limit) if graded_limit > 0 else Binarise(),
-            **({"standardise": Standardise(n_channels)} if standardise else {}),
-            "input_dropout": Dropout(input_dropout),
+            **encoded_channels(n_channels, graded_limit, graded_step, standardise, input_dropout),
             "block": block(n_channels, blocks),
             "mamba": Branches("sum", {"skip": Skip(), "mamba": Stack(mamba)}),
             "norm": RmsNorm(hidden),
@@ -188,29 +187,17 @@ class SpikMambaDecoder(StackDecoder):
             "window": _WINDOW_S / bin_s,
             "step_range": [rate * bin_s for rate in _STEPS_PER_S],
         }
-        adapted = {name: seconds[name] if value is None else value for name, value in hyper_parameters.items()}
-        return adapted if are_counts else {**adapted, "graded_limit": 4.0, "graded_step": 0.0625}
+        adapted = super().adapt(hyper_parameters, bin_s, are_counts)
+        return {name: seconds[name] if value is None else value for name, value in adapted.items()}
 
-    @torch.no_grad()
-    def calibrate(self, x: Tensor) -> None:
-        """Take statistics of the encoded channels from x (T, C)."""
-        if "standardise" in self.stack.layers:
-            self.calibrate_layer("standardise", x)
-
-    def finalise(self, x_step: float = 0.0, x_bound: float = float("inf")) -> None:
-        """Fold the standardisation into the first layer, then make the sums in front of neurons exact."""
-        if "standardise" in self.stack.layers:
-            standardise, first = (
-                self.stack.layers["standardise"],
-                self.stack.get_submodule("layers.block.layers.spikes"),
-            )
-            assert isinstance(standardise, Standardise) and isinstance(first, SpikingDense)
-            standardise.fold_into(first.dense)
-        super().finalise(x_step, x_bound)
+    @property
+    def first(self) -> Dense:
+        """See `EncodedDecoder`."""
+        spikes = self.stack.get_submodule("layers.block.layers.spikes")
+        assert isinstance(spikes, SpikingDense)
+        return spikes.dense
 
     @torch.no_grad()
     def scale_output(self, scale: Tensor, shift: Tensor) -> None:
         """Fold the targets' scale into the readout."""
-        readout = self.stack.layers["readout"]
-        assert isinstance(readout, Dense)
-        readout.scale_output(scale, shift)
+        self.layer("readout", Dense).scale_output(scale, shift)

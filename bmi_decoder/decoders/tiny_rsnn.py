@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from bmi_decoder.decoders.decoder import Preset, StackDecoder
+from bmi_decoder.decoders.decoder import Preset
+from bmi_decoder.decoders.encoded import EncodedDecoder, encoded_channels
 from bmi_decoder.errors import InputError
+from bmi_decoder.layers.dense import Dense
 from bmi_decoder.layers.layer import Layer
-from bmi_decoder.layers.normalise import Binarise, Dropout, Quantise, Standardise
+from bmi_decoder.layers.normalise import Dropout
 from bmi_decoder.layers.synaptic import RecurrentSynapticLif, SynapticReadout
 from bmi_decoder.training.recipe import Recipe
 
 
-class RecurrentSpikingDecoder(StackDecoder):
+class RecurrentSpikingDecoder(EncodedDecoder):
     """One layer of recurrent spiking neurons, and leaky readouts that are averaged.
 
     See `RecurrentSynapticLif` and `SynapticReadout` for the equations.
@@ -69,9 +71,7 @@ class RecurrentSpikingDecoder(StackDecoder):
         if not heads:
             raise InputError("readout_taus needs the two time constants of one head at least")
         layers: dict[str, Layer] = {
-            "encode": Quantise(graded_step, graded_limit) if graded_limit > 0 else Binarise(),
-            **({"standardise": Standardise(n_channels)} if standardise else {}),
-            "input_dropout": Dropout(input_dropout),
+            **encoded_channels(n_channels, graded_limit, graded_step, standardise, input_dropout),
             "neurons": RecurrentSynapticLif(
                 n_channels, hidden, tau_membrane, tau_synapse, input_rate, delayed, bias=standardise, slope=slope
             ),
@@ -94,33 +94,15 @@ class RecurrentSpikingDecoder(StackDecoder):
         }
         super().__init__(n_channels, n_outputs, settings, layers)
 
-    @classmethod
-    def adapt(cls, hyper_parameters: Mapping[str, Any], bin_s: float, are_counts: bool) -> dict[str, Any]:
-        """Graded input for channels that are no longer counts."""
-        graded = {} if are_counts else {"graded_limit": 4.0, "graded_step": 0.0625}
-        return {**hyper_parameters, **graded}
-
-    @torch.no_grad()
-    def calibrate(self, x: Tensor) -> None:
-        """Take statistics of the encoded channels from x (T, C)."""
-        if "standardise" in self.stack.layers:
-            self.calibrate_layer("standardise", x)
-
-    def finalise(self, x_step: float = 0.0, x_bound: float = float("inf")) -> None:
-        """Fold the standardisation into the input weights, then make the sums exact."""
-        layers = self.stack.layers
-        if "standardise" in layers:
-            standardise, neurons = layers["standardise"], layers["neurons"]
-            assert isinstance(standardise, Standardise) and isinstance(neurons, RecurrentSynapticLif)
-            standardise.fold_into(neurons.inputs)
-        super().finalise(x_step, x_bound)
+    @property
+    def first(self) -> Dense:
+        """See `EncodedDecoder`."""
+        return self.layer("neurons", RecurrentSynapticLif).inputs
 
     @torch.no_grad()
     def scale_output(self, scale: Tensor, shift: Tensor) -> None:
         """Fold the targets' scale into the readout."""
-        readout = self.stack.layers["readout"]
-        assert isinstance(readout, SynapticReadout)
-        readout.scale_output(scale, shift)
+        self.layer("readout", SynapticReadout).scale_output(scale, shift)
 
 
 class TinyRsnnDecoder(RecurrentSpikingDecoder):

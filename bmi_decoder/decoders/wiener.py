@@ -116,9 +116,7 @@ class WienerDecoder(StackDecoder):
     @torch.no_grad()
     def scale_output(self, scale: Tensor, shift: Tensor) -> None:
         """Fold the targets' scale into the weights."""
-        dense = self.stack.layers["dense"]
-        assert isinstance(dense, Dense)
-        dense.scale_output(scale, shift)
+        self.layer("dense", Dense).scale_output(scale, shift)
 
 
 def _layers(n_channels: int, n_outputs: int, history: int, tap_bins: int) -> dict[str, Layer]:
