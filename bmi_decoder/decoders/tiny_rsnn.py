@@ -14,7 +14,8 @@ from bmi_decoder.errors import InputError
 from bmi_decoder.layers.dense import Dense
 from bmi_decoder.layers.layer import Layer
 from bmi_decoder.layers.normalise import Dropout
-from bmi_decoder.layers.synaptic import RecurrentSynapticLif, SynapticReadout
+from bmi_decoder.layers.synaptic import RecurrentSynapticLif
+from bmi_decoder.layers.synaptic_readout import SynapticReadout
 from bmi_decoder.training.recipe import Recipe
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import numba
-import numpy as np
 import torch
 from torch import Tensor
+
+from bmi_decoder.layers.compiled import as_array
 
 _F1, _F2, _F3 = "float32[::1]", "float32[:,::1]", "float32[:,:,::1]"
 
@@ -65,7 +66,7 @@ class _ComplexScan(torch.autograd.Function):
     def forward(ctx: Any, drive: Tensor, initial: Tensor, poles: Tensor) -> Tensor:
         if drive.device.type == "cpu":
             states = torch.empty(drive.shape)
-            _forward(_array(drive), _array(initial), _array(poles), states.numpy())
+            _forward(as_array(drive), as_array(initial), as_array(poles), states.numpy())
         else:
             states = associative_scan(drive, initial, poles)
         ctx.save_for_backward(initial, poles, states)
@@ -78,7 +79,7 @@ class _ComplexScan(torch.autograd.Function):
         conjugate = torch.cat([poles[:n], -poles[n:]])
         if states.device.type == "cpu":
             d_drive, d_poles = torch.empty(states.shape), torch.zeros(2 * n)
-            arrays = (_array(value) for value in (grads[0], initial, states, poles))
+            arrays = (as_array(value) for value in (grads[0], initial, states, poles))
             _backward(*arrays, d_drive.numpy(), d_poles.numpy())
         else:
             d_drive = associative_scan(grads[0].flip(1), torch.zeros_like(initial), conjugate).flip(1)
@@ -87,10 +88,6 @@ class _ComplexScan(torch.autograd.Function):
             d_poles = torch.cat([product.real, product.imag])
         first = _complex(conjugate) * _complex(d_drive[:, 0])
         return d_drive, torch.cat([first.real, first.imag], -1), d_poles
-
-
-def _array(tensor: Tensor) -> np.ndarray[Any, np.dtype[np.float32]]:
-    return tensor.detach().contiguous().numpy()
 
 
 @numba.njit(f"void({_F3}, {_F2}, {_F1}, {_F3})", cache=True)

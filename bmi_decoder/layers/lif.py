@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bmi_decoder.layers.compiled import as_array
 from bmi_decoder.layers.layer import Layer, State
 from bmi_decoder.layers.lif_scan import backward_scan, forward_scan
 from bmi_decoder.machine.kernels.spiking import RESET_NONE, RESET_SUBTRACT, RESET_ZERO
@@ -189,7 +190,7 @@ class _LifScan(torch.autograd.Function):
         ctx.neurons = [p.detach().expand(n).contiguous().numpy() for p in (beta, threshold)]
         ctx.reset, ctx.shared = reset, beta.ndim == 0
         spikes, membrane = (torch.empty(current.shape) for _ in range(2))
-        forward_scan(_array(current), _array(initial), *ctx.neurons, reset, spikes.numpy(), membrane.numpy())
+        forward_scan(as_array(current), as_array(initial), *ctx.neurons, reset, spikes.numpy(), membrane.numpy())
         ctx.save_for_backward(initial, membrane)
         return spikes, membrane
 
@@ -199,9 +200,9 @@ class _LifScan(torch.autograd.Function):
         d_current, d_initial = torch.empty(membrane.shape), torch.empty(initial.shape)
         d_beta, d_threshold = (np.zeros_like(p) for p in ctx.neurons)
         backward_scan(
-            _array(grads[0]),
-            _array(grads[1]),
-            _array(initial),
+            as_array(grads[0]),
+            as_array(grads[1]),
+            as_array(initial),
             membrane.numpy(),
             *ctx.neurons,
             ctx.reset,
@@ -215,7 +216,3 @@ class _LifScan(torch.autograd.Function):
         if ctx.shared:
             d_neurons = [d.sum() for d in d_neurons]
         return d_current, d_initial, *d_neurons, None
-
-
-def _array(tensor: Tensor) -> np.ndarray[Any, np.dtype[np.float32]]:
-    return tensor.detach().contiguous().numpy()

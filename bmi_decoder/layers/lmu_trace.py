@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bmi_decoder.layers.compiled import as_array, rows_after
 from bmi_decoder.layers.lif import ATAN_SLOPE
 from bmi_decoder.layers.lmu_scan import backward_scan, forward_scan
 
@@ -34,16 +35,10 @@ class LmuTrace(torch.autograd.Function):
         grid: list[float],
     ) -> tuple[Tensor, ...]:
         """Run forward in time."""
-        traces = []
-        for first in (current, membrane, output):
-            whole = torch.empty(len(first), drive.shape[1] + 1, first.shape[1])
-            whole[:, 0] = first
-            traces.append(whole)
+        traces = [rows_after(first, drive.shape[1]) for first in (current, membrane, output)]
         ctx.grid = np.array(grid, np.float32)
-        rows = (_array(weight.T) for weight in (around, recall, read))
-        forward_scan(
-            _array(drive), *rows, _array(matrices), _array(neurons), ctx.grid, *(trace.numpy() for trace in traces)
-        )
+        given = (as_array(value) for value in (drive, around.T, recall.T, read.T, matrices, neurons))
+        forward_scan(*given, ctx.grid, *(trace.numpy() for trace in traces))
         ctx.save_for_backward(around, recall, read, neurons, matrices, *traces)
         ctx.mark_non_differentiable(traces[0], traces[1])
         return tuple(traces)
@@ -56,10 +51,8 @@ class LmuTrace(torch.autograd.Function):
         d_drive = torch.empty(len(output), output.shape[1] - 1, n_encoders + n_hidden)
         d_neurons = torch.zeros(neurons.shape)
         backward_scan(
-            _array(grads[2][:, 1:, -n_hidden:]),
-            *(_array(weight) for weight in (around, recall, read)),
-            _array(matrices),
-            _array(neurons),
+            as_array(grads[2][:, 1:, -n_hidden:]),
+            *(as_array(value) for value in (around, recall, read, matrices, neurons)),
             ctx.grid,
             np.float32(ATAN_SLOPE),
             current.numpy(),
@@ -75,7 +68,3 @@ class LmuTrace(torch.autograd.Function):
 
         weights = outer(d_drive, h[:, :-1]), outer(to_u, m[:, :-1]), outer(to_h, m[:, 1:])
         return d_drive, *weights, d_neurons, None, None, None, None, None
-
-
-def _array(tensor: Tensor) -> np.ndarray[Any, np.dtype[np.float32]]:
-    return tensor.detach().contiguous().numpy()

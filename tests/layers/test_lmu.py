@@ -11,6 +11,7 @@ from bmi_decoder.layers.cuba import CubaLif
 from bmi_decoder.layers.layer import Layer
 from bmi_decoder.layers.legendre import legendre_matrices
 from bmi_decoder.layers.lmu import SpikingLegendreUnit
+from tests.layers.scans import gradients
 
 BETAS, THRESHOLDS, ALPHAS = (0.7, 0.5, 0.6), (0.5, 0.3, 0.6), (0.4, 0.2, 0.3)
 VARIANTS = [
@@ -88,15 +89,6 @@ def test_compiled_scan_is_step_bit_for_bit(alphas: tuple[float, float, float] | 
     assert torch.equal(got, want)
     assert list(again) == list(last)
     assert all(torch.equal(again[name], value) for name, value in last.items())
-
-
-def gradients(layer: SpikingLegendreUnit, x: Tensor, scanned: bool) -> dict[str, Tensor]:
-    layer.zero_grad()
-    x = x.clone().requires_grad_()
-    y, _ = (layer.scan if scanned else lambda x, s: Layer.scan(layer, x, s))(x, layer.initial_state(len(x)))
-    weight = torch.randn(y.shape, generator=torch.Generator().manual_seed(3))
-    (y * weight).sum().backward()
-    return {"input": x.grad, **{name: p.grad for name, p in layer.named_parameters()}}  # type: ignore[dict-item]
 
 
 @pytest.mark.parametrize("per_neuron", [False, True])

@@ -14,6 +14,7 @@ from bmi_decoder.layers.resonate_fire import ResonateFire
 from bmi_decoder.layers.surrogate import multi_gaussian_spike
 from bmi_decoder.machine.builder import Builder
 from bmi_decoder.machine.executor import Executor
+from tests.layers.scans import gradients
 
 
 def neurons(n_in: int = 8, n: int = 12, skip: bool = False) -> ResonateFire:
@@ -85,15 +86,6 @@ def test_all_bins_at_once_are_the_steps_bit_for_bit(training: bool) -> None:
         got, again = layer.scan(x[:, 30:], state)
     assert torch.equal(got, want[:, 30:])
     assert all(torch.equal(again[name], value) for name, value in last.items())
-
-
-def gradients(layer: ResonateFire, x: Tensor, scanned: bool) -> dict[str, Tensor]:
-    layer.zero_grad()
-    x = x.clone().requires_grad_()
-    y, _ = (layer.scan if scanned else lambda x, s: Layer.scan(layer, x, s))(x, layer.initial_state(len(x)))
-    weight = torch.randn(y.shape, generator=torch.Generator().manual_seed(3))
-    (y * weight).sum().backward()
-    return {"input": x.grad, **{name: p.grad for name, p in layer.named_parameters()}}  # type: ignore[dict-item]
 
 
 def test_gradients_of_all_bins_at_once_are_those_of_the_steps() -> None:

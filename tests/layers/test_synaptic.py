@@ -9,7 +9,10 @@ import torch
 from torch import Tensor
 
 from bmi_decoder.layers.layer import Layer
-from bmi_decoder.layers.synaptic import Decay, RecurrentSynapticLif, SynapticReadout
+from bmi_decoder.layers.learned_decay import LearnedDecay
+from bmi_decoder.layers.synaptic import RecurrentSynapticLif
+from bmi_decoder.layers.synaptic_readout import SynapticReadout
+from tests.layers.scans import gradients
 
 ORDERS = [pytest.param(True, id="delayed"), pytest.param(False, id="direct")]
 
@@ -71,15 +74,6 @@ def test_compiled_scan_is_step_bit_for_bit(delayed: bool) -> None:
     assert all(torch.equal(again[name], value) for name, value in last.items())
 
 
-def gradients(layer: RecurrentSynapticLif, x: Tensor, scanned: bool) -> dict[str, Tensor]:
-    layer.zero_grad()
-    x = x.clone().requires_grad_()
-    y, _ = (layer.scan if scanned else lambda x, s: Layer.scan(layer, x, s))(x, layer.initial_state(len(x)))
-    weight = torch.randn(y.shape, generator=torch.Generator().manual_seed(3))
-    (y * weight).sum().backward()
-    return {"input": x.grad, **{name: p.grad for name, p in layer.named_parameters()}}  # type: ignore[dict-item]
-
-
 @pytest.mark.parametrize("delayed", ORDERS)
 def test_gradients_of_the_compiled_scan_are_those_of_autograd(delayed: bool) -> None:
     layer, x = neurons(delayed).train(), spikes(2, 25)
@@ -90,7 +84,7 @@ def test_gradients_of_the_compiled_scan_are_those_of_autograd(delayed: bool) -> 
 
 
 def test_decays_are_of_the_time_constants() -> None:
-    decay = Decay(torch.tensor([2.0, 5.0]))
+    decay = LearnedDecay(torch.tensor([2.0, 5.0]))
     want = [math.exp(-1 / (tau * math.log1p(math.e))) for tau in (2.0, 5.0)]
     torch.testing.assert_close(decay(), torch.tensor(want))
     with torch.no_grad():
@@ -98,7 +92,7 @@ def test_decays_are_of_the_time_constants() -> None:
     torch.testing.assert_close(decay.eval()(), decay.train()())
     assert float(decay()[0].detach()) > want[0]
     with pytest.raises(ValueError, match="above 0"):
-        Decay(torch.tensor([0.0]))
+        LearnedDecay(torch.tensor([0.0]))
 
 
 def test_membranes_start_with_half_a_threshold_of_fluctuation() -> None:

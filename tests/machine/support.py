@@ -1,4 +1,4 @@
-"""Single instructions laid out in guarded arrays, for tests that look at every element that a kernel touches."""
+"""Random numbers, small programs, and single instructions in guarded arrays that show every element they touch."""
 
 from __future__ import annotations
 
@@ -8,11 +8,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bmi_decoder.machine.builder import Builder, Slot
+from bmi_decoder.machine.executor import Executor
 from bmi_decoder.machine.instruction import UNUSED, WIDTH, Access, Instruction, Kind
 from bmi_decoder.machine.run import run
 
 GAP = 3
 _FAR = 1 << 30
+
+
+def normal(*shape: int, seed: int = 5) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def executor(builder: Builder, *outputs: Slot) -> Executor:
+    for slot in outputs:
+        builder.output(slot)
+    return Executor(builder.build())
 
 
 @dataclass

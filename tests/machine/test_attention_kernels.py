@@ -5,18 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bmi_decoder.machine.builder import Builder, Slot
-from bmi_decoder.machine.executor import Executor
-
-
-def normal(*shape: int, seed: int = 5) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
-
-
-def executor(builder: Builder, *outputs: Slot) -> Executor:
-    for slot in outputs:
-        builder.output(slot)
-    return Executor(builder.build())
+from bmi_decoder.machine.builder import Builder
+from tests.machine.support import executor, normal
 
 
 @pytest.mark.parametrize("shifted", [False, True])

@@ -8,18 +8,8 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
 from bmi_decoder.layers.exact_norm import ExactLayerNorm
-from bmi_decoder.machine.builder import Builder, Slot
-from bmi_decoder.machine.executor import Executor
-
-
-def normal(*shape: int, seed: int = 5) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
-
-
-def executor(builder: Builder, *outputs: Slot) -> Executor:
-    for slot in outputs:
-        builder.output(slot)
-    return Executor(builder.build())
+from bmi_decoder.machine.builder import Builder
+from tests.machine.support import executor, normal
 
 
 def windows(x: np.ndarray, width: int) -> np.ndarray:

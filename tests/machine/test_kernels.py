@@ -12,16 +12,7 @@ from bmi_decoder.machine.builder import Builder, Slot
 from bmi_decoder.machine.executor import Executor
 from bmi_decoder.machine.kernels.move import COPY, INPUT, OUTPUT
 from bmi_decoder.machine.kernels.spiking import RESET_NONE, RESET_SUBTRACT, RESET_ZERO
-
-
-def normal(*shape: int, seed: int = 5) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
-
-
-def executor(builder: Builder, *outputs: Slot) -> Executor:
-    for slot in outputs:
-        builder.output(slot)
-    return Executor(builder.build())
+from tests.machine.support import executor, normal
 
 
 class TestLinear:
