@@ -27,7 +27,7 @@ from bmi_decoder.config import (
     StreamSettings,
 )
 from bmi_decoder.decoders.decoder import Decoder, Preset
-from bmi_decoder.decoders.registry import build_decoder, decoder_class
+from bmi_decoder.decoders.registry import build_decoder, decoder_class, decoder_names
 from bmi_decoder.machine.instruction import Kind
 from bmi_decoder.machine.instruction_set import INSTRUCTIONS
 from bmi_decoder.training.export import lower
@@ -149,6 +149,14 @@ def _built(cls: type[Decoder], preset: Preset, n_channels: int) -> Decoder:
     return build_decoder(cls.name, n_channels, 2, cls.adapt(preset.hyper_parameters, 0.004, True))
 
 
+def decoders(folder: str) -> str:
+    """Every decoder of this package with its page in a folder, relative to the page that lists them."""
+    found = [decoder_class(name) for name in decoder_names()]
+    own = [cls for cls in found if cls.__module__.startswith("bmi_decoder.")]
+    rows = [f"- [{cls.name}]({folder}/{cls.name}.md): {cls.summary}" for cls in own]
+    return "\n".join(rows) + "\n"
+
+
 def costs(name: str) -> str:
     """Size of a decoder's presets at 96 and 192 channels, two outputs."""
     cls = decoder_class(name)
@@ -230,7 +238,7 @@ def instructions() -> str:
 def generate(name: str) -> str:
     """The content of one generated block."""
     kind, _, rest = name.partition(" ")
-    makers = {"command": command, "settings": settings, "presets": presets, "costs": costs}
+    makers = {"command": command, "settings": settings, "presets": presets, "costs": costs, "decoders": decoders}
     if kind in makers:
         return makers[kind](rest)
     return {"responses": responses, "instructions": instructions}[name]()
