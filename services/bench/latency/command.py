@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,19 +11,17 @@ from typing import Any
 from bmi_decoder.bundle import Bundle, read_bundle
 from bmi_decoder.commands.options import add_json, check_output, parse_assignments, positive_seconds, say, write_json
 from bmi_decoder.commands.training_extra import require_training_extra
-from bmi_decoder.config import BlockFilterSettings, OutputFilterSettings
-from bmi_decoder.errors import BmiError, InputError
+from bmi_decoder.errors import InputError
 from bmi_decoder.evaluation.report.page import write_page
 from services.bench.host import host
 from services.bench.latency.lanes import Lane, floor_lane, peer_lane, worker_lane
 from services.bench.latency.report import latency_page
 from services.bench.latency.rounds import measure
 from services.bench.latency.summary import summarise
+from services.bench.untrained import untrained_bundle
 from services.ingest.lsl import configure_lsl
 
 _LOADS = "250x96"
-_FILTER = BlockFilterSettings(cutoff_hz=6.25)
-_SLOWEST_FOR_FILTER_HZ = 15.0
 
 
 def register(subparsers: Any) -> None:
@@ -105,34 +100,9 @@ def _bundles(options: argparse.Namespace) -> list[tuple[str, Bundle]]:
         return [(bundle.manifest.decoder, bundle)]
     require_training_extra("bench latency --decoder")
     chosen = parse_assignments(options.set)
-    return [(options.decoder, _untrained(options.decoder, chosen, *_load(load))) for load in options.loads.split(",")]
-
-
-def _untrained(decoder: str, hyper_parameters: dict[str, Any], rate_hz: float, n_channels: int) -> Bundle:
-    """Made by another process: nothing that can be part of a service imports torch."""
-    # Slower streams cannot carry the filter: its cutoff lies above half their rate.
-    filters = (
-        OutputFilterSettings(low_latency=_FILTER, high_accuracy=_FILTER)
-        if rate_hz >= _SLOWEST_FOR_FILTER_HZ
-        else OutputFilterSettings()
-    )
-    order = {
-        "name": decoder,
-        "n_channels": n_channels,
-        "bin_s": 1 / rate_hz,
-        "hyper_parameters": hyper_parameters,
-        "output_filters": filters.model_dump(mode="json"),
-    }
-    with tempfile.TemporaryDirectory(prefix="bmi-decoder-bench-") as folder:
-        path = Path(folder) / "untrained.bmi"
-        done = subprocess.run(
-            [sys.executable, "-m", "bmi_decoder.training.untrained", json.dumps(order), str(path)],
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode:
-            raise BmiError(f"decoder {decoder!r} cannot be made: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
-        return read_bundle(path)
+    return [
+        (options.decoder, untrained_bundle(options.decoder, chosen, *_load(load))) for load in options.loads.split(",")
+    ]
 
 
 def _load(text: str) -> tuple[float, int]:
