@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from bmi_decoder.machine.builder import Builder, Slot
 from bmi_decoder.machine.executor import Executor
-from bmi_decoder.machine.instruction import UNUSED, WIDTH, Access, Instruction, Kind
+from bmi_decoder.machine.instruction import Instruction
 from bmi_decoder.machine.run import run
+from bmi_decoder.machine.single import Placed, place
 
 GAP = 3
-_FAR = 1 << 30
 
 
 def normal(*shape: int, seed: int = 5) -> np.ndarray:
@@ -27,58 +26,6 @@ def executor(builder: Builder, *outputs: Slot) -> Executor:
     return Executor(builder.build())
 
 
-@dataclass
-class Placed:
-    """One instruction with its vectors apart from each other, `GAP` unused elements around each."""
-
-    instruction: Instruction
-    operands: dict[str, int]
-    sizes: dict[str, int]
-
-    @property
-    def table(self) -> np.ndarray:
-        table = np.zeros((1, WIDTH), np.int64)
-        table[0, 0] = self.instruction.opcode
-        for column, (name, _) in enumerate(self.instruction.operands, start=1):
-            table[0, column] = self.operands[name]
-        return table
-
-    def declared(self, space: str, writes: bool) -> np.ndarray:
-        """Mask of the elements of one array that the instruction declares to read, or to write."""
-        mask = np.zeros(self.sizes[space], bool)
-        for access in self.accesses():
-            if access.space == space and access.writes == writes:
-                mask[access.start : access.start + access.length] = True
-        return mask
-
-    def accesses(self) -> tuple[Access, ...]:
-        return self.instruction.accesses(self.operands)
-
-
-def place(instruction: Instruction, sizes: dict[str, int], choices: dict[str, int], unused: frozenset[str]) -> Placed:
-    """Give every vector of an instruction its own place, as large as its declared accesses say."""
-    operands = {name: _FAR * i for i, (name, _) in enumerate(instruction.operands, start=1)}
-    operands |= {name: sizes[name] for name, kind in instruction.operands if kind is Kind.SIZE}
-    operands |= {name: choices[name] for name, kind in instruction.operands if kind is Kind.CHOICE}
-    operands |= dict.fromkeys(unused, UNUSED)
-    lengths: dict[int, int] = {}
-    for access in instruction.accesses(operands):
-        # A vector's base, wherever in it the access begins: state has a head before its ring.
-        base = access.start // _FAR * _FAR
-        lengths[base] = max(lengths.get(base, 0), access.start - base + access.length)
-    ends = {"arena": GAP, "params": GAP}
-    places = dict(operands)
-    for name, kind in instruction.operands:
-        if kind in (Kind.ARENA, Kind.PARAMS) and name not in unused:
-            space = "arena" if kind is Kind.ARENA else "params"
-            places[name] = ends[space]
-            ends[space] += lengths[operands[name]] + GAP
-        elif kind is Kind.COLUMN:
-            places[name] = GAP
-    row = GAP + max(sizes.values()) + GAP
-    return Placed(instruction, places, {**ends, "input": row, "output": row})
-
-
 def variations(instruction: Instruction, sizes: dict[str, int]) -> Iterator[Placed]:
     """The instruction with every combination of choices and of parameters left out."""
     names = list(instruction.choices)
@@ -86,7 +33,7 @@ def variations(instruction: Instruction, sizes: dict[str, int]) -> Iterator[Plac
     for values in itertools.product(*(instruction.choices[name] for name in names)):
         for n in range(len(optional) + 1):
             for unused in itertools.combinations(optional, n):
-                yield place(instruction, sizes, dict(zip(names, values, strict=True)), frozenset(unused))
+                yield place(instruction, sizes, dict(zip(names, values, strict=True)), frozenset(unused), GAP)
 
 
 class Guarded:
