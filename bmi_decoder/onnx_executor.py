@@ -57,7 +57,7 @@ class OnnxExecutor:
             raise BundleError(f"step.onnx takes x of shape {inputs[0].shape}, the manifest says [1, {n_channels}]")
         self._names = [value.name for value in inputs]
         metadata = self._session.get_modelmeta().custom_metadata_map
-        self._initial = [_initial_state(value, metadata.get(INITIAL + value.name)) for value in inputs[1:]]
+        self._initial = [initial_state(value, metadata.get(INITIAL + value.name)) for value in inputs[1:]]
         self._n_channels = n_channels
         self._check_outputs(n_outputs)
         self._front, self._back = front, back
@@ -147,7 +147,21 @@ def _check_input(value: Any) -> None:
         raise BundleError(f"step.onnx: {value.name} of shape {value.shape} has more than {MAX_ARENA} elements")
 
 
-def _initial_state(value: Any, encoded: str | None) -> npt.NDArray[np.float32]:
+def initial_state(value: Any, encoded: str | None) -> npt.NDArray[np.float32]:
+    """The first value of a state.
+
+    Parameters
+    ----------
+    value : onnxruntime.NodeArg
+        The model's input.
+    encoded : str or None
+        Its entry in the model's metadata, see `INITIAL`; None is zero.
+
+    Raises
+    ------
+    BundleError
+        If the entry does not hold that many numbers.
+    """
     if encoded is None:
         return np.zeros(value.shape, np.float32)
     try:
