@@ -38,3 +38,44 @@ def test_a_peer_that_does_not_pass_anything_on(tmp_path: Path) -> None:
     )
     assert status == 1
     assert "broken" in said
+
+
+def test_steps_of_a_decoder_in_three_runtimes(tmp_path: Path) -> None:
+    out = tmp_path / "decoders.json"
+    status, said = command(
+        *("bench", "decoders", "--bundle", demo_bundle(), "--rounds", "2", "--hot", "20", "--steps", "5"),
+        *("--json", out),
+    )
+    assert status == 0, said
+    result = json.loads(out.read_text())
+    (decoder,) = result["decoders"]
+    assert {name: set(times) for name, times in decoder["runtimes"].items()} == {
+        "machine": {"hot_us", "cadence_us", "rehearsed_us"},
+        "onnx": {"hot_us", "cadence_us"},
+        "torch": {"hot_us", "cadence_us"},
+    }
+    bytes_per_bin = decoder["bytes_per_bin"]
+    assert 0 < bytes_per_bin["parameters"] <= bytes_per_bin["parameters_if_dense"]
+    assert result["bandwidth"]["measurements"] == 2
+    assert "cores" in result["host"]
+
+
+def test_filters(tmp_path: Path) -> None:
+    out = tmp_path / "filters.json"
+    status, said = command(
+        *("bench", "filters", "--channels", "2,5", "--widths", "16", "--rounds", "1", "--hot", "20", "--steps", "5"),
+        *("--json", out),
+    )
+    assert status == 0, said
+    assert [filtered["n_channels"] for filtered in json.loads(out.read_text())["filters"]] == [2, 5]
+
+
+def test_machine(tmp_path: Path) -> None:
+    out = tmp_path / "machine.json"
+    status, said = command(
+        *("bench", "machine", "--instructions", "linear,fir", "--rounds", "1", "--hot", "5", "--steps", "5"),
+        *("--json", out),
+    )
+    assert status == 0, said
+    names = [result["instruction"] for result in json.loads(out.read_text())["instructions"]]
+    assert names == ["(no instruction)", "linear", "linear, 2% active", "fir"]
