@@ -54,9 +54,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def command(name: str) -> str:
-    """Usage and options of one sub-command."""
-    parsers = next(a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
-    parser: argparse.ArgumentParser = parsers.choices[name]
+    """Usage and options of one sub-command, or of a sub-command's own."""
+    parser = build_parser()
+    for part in name.split():
+        parsers = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+        parser = parsers.choices[part]
     actions = [action for action in parser._actions if not isinstance(action, argparse._HelpAction)]
     rows = [(_signature(action), _meaning(action)) for action in actions]
     placed = [_metavar(action) for action in actions if not action.option_strings]
