@@ -51,6 +51,9 @@ class Decoder(nn.Module):
     features : str, optional
         The layer from which kinematics are read, which the training loop's own auxiliary readouts see too, see
         `Auxiliary.taps`. None: it has no such layer, and position targets cannot be asked for.
+    encoder : str, optional
+        The layer whose output is the decoder's encoded input, channel by channel, in which masked pretraining hides
+        patches. None: it cannot be pretrained so.
     twins : tuple of str
         Names of decoders of the same topology without spikes, whose parameters `take_twin` takes.
     spiking_twin : str or None
@@ -70,6 +73,7 @@ class Decoder(nn.Module):
     presets: ClassVar[Mapping[str, Preset]]
     closed_form: ClassVar[bool] = False
     features: ClassVar[str | None] = None
+    encoder: ClassVar[str | None] = None
     twins: ClassVar[tuple[str, ...]] = ()
     spiking_twin: ClassVar[str | None] = None
     exact: ClassVar[bool | None] = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import TYPE_CHECKING, Literal
 
@@ -80,3 +80,41 @@ class Branches(Stack):
             return []
         n = y.numel() * (len(self.layers) - 1)
         return [Synapses((), gates=(n, n), vectors=y)]
+
+
+class Split(Stack):
+    """Layers side by side, each on its own part of the input, and their outputs one behind the other.
+
+    The state of part ``name`` is found under ``name.field``, as in a `Stack`.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Elements of the input that each part sees, one part behind the other.
+    parts : mapping of Layer
+    """
+
+    def __init__(self, sizes: Sequence[int], parts: Mapping[str, Layer]) -> None:
+        super().__init__(parts)
+        if not parts or len(sizes) != len(parts):
+            raise ValueError(f"every part needs a size and there must be one: {len(parts)} parts, {len(sizes)} sizes")
+        self.sizes = list(sizes)
+
+    def _through(self, run: Run, x: Tensor, state: State) -> tuple[Tensor, State]:
+        outputs: list[Tensor] = []
+        following: State = {}
+        for (name, layer), part in zip(self._named(), x.split(self.sizes, -1), strict=True):
+            y, own = run(name, layer, part, self._own(name, state))
+            outputs.append(y)
+            following.update({f"{name}.{field}": value for field, value in own.items()})
+        return torch.cat(outputs, -1), following
+
+    def lower(self, builder: Builder, x: Slot) -> Slot:
+        """Emit all parts, then put them one behind the other."""
+        parts = zip(self._named(), x.cut(*self.sizes), strict=True)
+        return builder.concatenate([layer.lower(builder, part) for (_, layer), part in parts])
+
+    def finalise(self, x_bound: float, x_step: float) -> tuple[float, float]:
+        """Finalise every part."""
+        bounds, steps = zip(*(layer.finalise(x_bound, x_step) for _, layer in self._named()), strict=True)
+        return max(bounds), min(steps)

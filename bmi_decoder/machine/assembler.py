@@ -37,6 +37,10 @@ class Slot:
         starts = accumulate(sizes, initial=self.offset)
         return [Slot(self.region, start, size) for start, size in zip(starts, sizes, strict=False)]
 
+    def window(self, start: int, size: int) -> Slot:
+        """`size` elements from `start` on."""
+        return Slot(self.region, self.offset + start, size)
+
 
 class Assembler:
     """Constants, state, scratch and instructions of one program, until it is built.

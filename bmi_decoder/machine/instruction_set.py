@@ -18,6 +18,7 @@ from bmi_decoder.machine.kernels.resonate import RESONATE_FIRE
 from bmi_decoder.machine.kernels.rms_norm import RMS_NORM
 from bmi_decoder.machine.kernels.scale import AFFINE, BINARISE, LAYER_NORM, QUANTISE
 from bmi_decoder.machine.kernels.selective_scan import SELECTIVE_SCAN
+from bmi_decoder.machine.kernels.self_attention import SPIKING_SELF_ATTENTION
 from bmi_decoder.machine.kernels.spiking import LEAKY_INTEGRATOR, LIF
 from bmi_decoder.machine.kernels.synaptic import SYNAPTIC_LIF
 from bmi_decoder.machine.kernels.window import BOXCAR, FIR
@@ -60,5 +61,6 @@ INSTRUCTIONS: dict[int, Instruction] = {
         MULTIPLY,
         SELECTIVE_SCAN,
         RMS_NORM,
+        SPIKING_SELF_ATTENTION,
     )
 }

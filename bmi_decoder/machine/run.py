@@ -28,6 +28,7 @@ from bmi_decoder.machine.kernels.scale import (
     quantise,
 )
 from bmi_decoder.machine.kernels.selective_scan import SELECTIVE_SCAN, selective_scan
+from bmi_decoder.machine.kernels.self_attention import SPIKING_SELF_ATTENTION, spiking_self_attention
 from bmi_decoder.machine.kernels.spiking import LEAKY_INTEGRATOR, LIF, leaky_integrator, lif
 from bmi_decoder.machine.kernels.synaptic import SYNAPTIC_LIF, synaptic_lif
 from bmi_decoder.machine.kernels.window import BOXCAR, FIR, boxcar, fir
@@ -46,6 +47,7 @@ _MULTIPLY, _SELECTIVE_SCAN, _RMS_NORM = MULTIPLY.opcode, SELECTIVE_SCAN.opcode, 
 
 _SQUARE_ROOT, _LOG_SOFTPLUS, _CLAMP = SQUARE_ROOT.opcode, LOG_SOFTPLUS.opcode, CLAMP.opcode
 _LEGENDRE = LEGENDRE.opcode
+_SPIKING_SELF_ATTENTION = SPIKING_SELF_ATTENTION.opcode
 _RESONATE_FIRE = RESONATE_FIRE.opcode
 
 
@@ -133,3 +135,5 @@ def run(program, params, arena, x, y):  # type: ignore[no-untyped-def]
                 selective_scan(arena, params, o[1], o[2], o[3], o[4], o[5], o[6], o[7], o[8], o[9])
             elif op == _RMS_NORM:
                 rms_norm(arena, params, o[1], o[2], o[3], o[4], o[5])
+            elif op == _SPIKING_SELF_ATTENTION:
+                spiking_self_attention(arena, params, o[1], o[2], o[3], o[4], o[5], o[6], o[7], o[8])

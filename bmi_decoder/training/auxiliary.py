@@ -65,10 +65,14 @@ class Auxiliary(nn.Module):
 
 
 class Objectives(nn.Module):
-    """Everything that training minimises: the kinematics' squared error and the losses of auxiliaries."""
+    """Everything that training minimises: the kinematics' squared error and the losses of auxiliaries.
 
-    def __init__(self, auxiliaries: Sequence[Auxiliary]) -> None:
+    Without `kinematics` it is the losses of auxiliaries alone.
+    """
+
+    def __init__(self, auxiliaries: Sequence[Auxiliary], kinematics: bool = True) -> None:
         super().__init__()
+        self._kinematics = kinematics
         self.auxiliaries = nn.ModuleList(auxiliaries)
         self._widths: list[int] = []
         self._seen: dict[str, Tensor] = {}
@@ -94,7 +98,7 @@ class Objectives(nn.Module):
         `x` is the input before augmentation, `targets` what `with_targets` gave.
         """
         own, *others = targets[:, settling:].split(self._widths, -1)
-        total = nn.functional.mse_loss(estimate[:, settling:], own)
+        total = nn.functional.mse_loss(estimate[:, settling:], own) if self._kinematics else estimate.new_zeros(())
         for auxiliary, wanted in zip(self._parts(), others, strict=True):
             seen = {name: self._seen[name][:, settling:] for name in auxiliary.taps}
             total = total + auxiliary.loss(Window(x[:, settling:], wanted, seen))

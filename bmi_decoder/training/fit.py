@@ -33,6 +33,7 @@ def fit(
     checkpoint: Checkpoint | None = None,
     device: torch.device | None = None,
     begin: Begin | None = None,
+    calibration: Tensor | None = None,
 ) -> FitReport:
     """Train a decoder in place, and leave it with the weights of the best validation epoch.
 
@@ -60,6 +61,8 @@ def fit(
         Where the loop runs; None is the CPU.
     begin : callable, optional
         What the loop starts from instead of the decoder's initial parameters.
+    calibration : Tensor (T, C), optional
+        Input that `Decoder.calibrate` takes its statistics from; None is that of `train`.
 
     Raises
     ------
@@ -75,7 +78,7 @@ def fit(
         reached = mean_r2(validation.y.numpy(), predict(decoder, validation.x).numpy())
         return FitReport(0, 0, reached, time.perf_counter() - started)
     torch.manual_seed(seed)  # dropout layers draw from the global generator
-    decoder.calibrate(train.x)
+    decoder.calibrate(train.x if calibration is None else calibration)
     standardised, scale, shift = train.standardised()
     if begin is not None:
         begin(decoder, train.x)

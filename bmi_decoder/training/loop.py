@@ -38,6 +38,11 @@ class Stretch:
     x: Tensor
     y: Tensor
 
+    def last(self, share: float) -> Stretch:
+        """The last `share` of the bins, at least one."""
+        start = min(len(self.x) - 1, round(len(self.x) * (1 - share)))
+        return Stretch(self.x[start:], self.y[start:])
+
     def standardised(self) -> tuple[Stretch, Tensor, Tensor]:
         """With targets of mean 0 and deviation 1, and the scale and shift (K,) that lead back."""
         scale, shift = torch.std_mean(self.y, 0)

@@ -49,6 +49,18 @@ class Recipe(Settings):
         "each output, which of a velocity is the position. 0 is off.",
     )
     position_tau_s: float = Field(5.0, gt=0, description="Time constant of that integral's leak.")
+    labelled: float = Field(
+        1.0, gt=0, le=1, description="Share of the training part, its last, whose kinematics are learned."
+    )
+    masked_updates: int = Field(
+        0,
+        ge=0,
+        description="Optimiser steps of self-supervised pretraining on the counts of the whole training part: some are "
+        "hidden, and their rates are learned from the others. 0 is off.",
+    )
+    mask_fraction: float = Field(0.3, gt=0, lt=1, description="Of the patches that are hidden in it.")
+    mask_groups: int = Field(8, ge=1, description="Groups of adjoining channels; a patch is one of them for a time.")
+    mask_s: float = Field(0.1, gt=0, description="Seconds that a patch lasts.")
     weight_bits: Literal[4, 8, 32] = Field(
         32, description="Of the weights in the bundle; 8 and 4 round them when training is done, see quantised weights."
     )

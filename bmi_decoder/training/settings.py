@@ -14,6 +14,7 @@ from bmi_decoder.recording import Recording
 from bmi_decoder.split import split_bounds
 from bmi_decoder.training.device import training_device
 from bmi_decoder.training.initial import check_initial
+from bmi_decoder.training.masked import check_masked
 from bmi_decoder.training.pretraining import PretrainSettings
 from bmi_decoder.training.recipe import Recipe, recipe_with
 
@@ -72,7 +73,7 @@ def decoder_and_recipe(recording: Recording, settings: TrainSettings) -> tuple[D
     preset = cls.presets[settings.preset]
     overrides = dict(settings.overrides or {})
     recipe_overrides = {key: overrides.pop(key) for key in list(overrides) if key in Recipe.model_fields}
-    without_effect = recipe_overrides.keys() - {"weight_bits"}
+    without_effect = recipe_overrides.keys() - {"labelled", "weight_bits"}
     if cls.closed_form and without_effect:
         raise InputError(
             f"decoder {settings.decoder!r} is fitted in closed form: {', '.join(sorted(without_effect))} would have "
@@ -85,4 +86,6 @@ def decoder_and_recipe(recording: Recording, settings: TrainSettings) -> tuple[D
             adapted = settings.init_from.manifest.hyper_parameters
     hyper_parameters = {**adapted, **overrides}
     decoder = build_decoder(settings.decoder, recording.n_channels, recording.n_outputs, hyper_parameters)
-    return decoder, recipe_with(preset.recipe, recipe_overrides)
+    recipe = recipe_with(preset.recipe, recipe_overrides)
+    check_masked(decoder, recipe, are_counts=settings.input_filter is None)
+    return decoder, recipe

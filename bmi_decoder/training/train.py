@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from bmi_decoder.training.fit import fit
 from bmi_decoder.training.initial import begin_from
 from bmi_decoder.training.loop import Progress, Stretch
 from bmi_decoder.training.manifest import manifest_of
+from bmi_decoder.training.masked import pretrain_masked
 from bmi_decoder.training.output_filters import choose_output_filters
 from bmi_decoder.training.pretraining import check_sessions, pretrain, pretraining_info
 from bmi_decoder.training.recipe import recipe_with
@@ -80,10 +82,18 @@ def train(
     )
     are_counts = settings.input_filter is None
     keeper = early_keeper = early = None
+    early_seconds = 0.0
     if checkpoint is not None:
         key = run_key(recording.fingerprint(), settings, [session.fingerprint() for session in pretrain_on])
         keeper = Checkpoint(checkpoint, key, resume)
         early_keeper = Checkpoint(pretraining_checkpoint(checkpoint), key, resume)
+    if recipe.masked_updates:
+        if pretrain_on or settings.init_from is not None:
+            raise InputError("training starts from masked pretraining, other sessions or a bundle: choose one of them")
+        done = pretrain_masked(
+            decoder, first.x, second.x, recipe, recording.bin_s, settings.seed, progress, early_keeper, device
+        )
+        early_seconds = done.seconds
     if pretrain_on:
         if settings.init_from is not None:
             raise InputError("training starts from a bundle or from pretraining: choose one of the two")
@@ -97,8 +107,10 @@ def train(
         recipe = recipe_with(recipe, {"learning_rate": recipe.learning_rate * settings.pretraining.fine_tune_rate})
     begin = None if settings.init_from is None else partial(begin_from, settings.init_from)
     report = fit(
-        decoder, first, second, recipe, recording.bin_s, settings.seed, are_counts, progress, keeper, device, begin
-    )
+        decoder, first.last(recipe.labelled), second, recipe, recording.bin_s, settings.seed, are_counts,
+        progress, keeper, device, begin, first.x,
+    )  # fmt: skip
+    report = replace(report, seconds=report.seconds + early_seconds)
     decoder.finalise(x_step=1.0 if are_counts else 0.0)
     if recipe.weight_bits != FLOAT_BITS:
         decoder.quantise_weights(recipe.weight_bits)

@@ -14,6 +14,7 @@ from bmi_decoder.machine.kernels.attention import (
     attention_state_size,
 )
 from bmi_decoder.machine.kernels.selective_scan import SELECTIVE_SCAN
+from bmi_decoder.machine.kernels.self_attention import SPIKING_SELF_ATTENTION, self_attention_size
 
 
 class SequenceMixing(Assembler):
@@ -38,6 +39,33 @@ class SequenceMixing(Assembler):
             normaliser=NORMALISED if normalised else PLAIN,
         )
         return y
+
+    def spiking_self_attention(
+        self,
+        x: Slot,
+        memory: Slot,
+        tokens: int,
+        heads: int,
+        decay: npt.ArrayLike,
+        step: float,
+        limit: float,
+        scale: float,
+    ) -> Slot:
+        """Self-attention over tokens whose queries, keys and values are spikes; see the kernel."""
+        n = x.size // (3 * tokens * heads)
+        y = self.scratch(self_attention_size(tokens, heads, n))
+        self.emit(
+            SPIKING_SELF_ATTENTION,
+            dst=y,
+            src=x,
+            memory=memory,
+            tokens=tokens,
+            heads=heads,
+            n=n,
+            decay=self.param(decay),
+            grid=self.param([step, limit, scale]),
+        )
+        return y.cut(tokens * heads * n)[0]
 
     def selective_scan(
         self, x: Slot, delta: Slot, mixing: Slot, state: Slot, rates: npt.ArrayLike, skip: npt.ArrayLike
