@@ -23,8 +23,8 @@ from bmi_decoder.layers.spiking_dense import SpikingDense
 from bmi_decoder.layers.token_conv import TokenConv
 from bmi_decoder.training.recipe import Recipe
 
-_TAP_S, _MEMBRANE_S, _READOUT_S = 0.05, 0.072, 0.1
-"""A preset's None in seconds: summed per tap, time constants of neurons and of the readout."""
+_TAP_S, _MEMORY_S, _MEMBRANE_S, _READOUT_S = 0.05, 0.4, 0.072, 0.1
+"""A preset's None in seconds: summed per tap; time constants of the attention, of neurons and of the readout."""
 
 
 class SpikformerDecoder(StackDecoder):
@@ -50,8 +50,9 @@ class SpikformerDecoder(StackDecoder):
         Hidden spikes of the W_1, W_2 network, as a multiple of `width`.
     taps, tap_bins : int
         Of the convolution over time: taps, and bins summed for each. A preset's None is 50 ms a tap.
-    memory : float, optional
-        Initial time constant of the attention's memory in bins; None attends to the tokens of the same bin alone.
+    memory : float
+        Initial time constant of the attention's memory in bins; 0 attends to the tokens of the same bin alone. A None
+        in a preset is 0.4 s.
     scale : float
         Of the attention, a power of two.
     batch_norm : bool
@@ -85,14 +86,15 @@ class SpikformerDecoder(StackDecoder):
     encoder: ClassVar[str | None] = "encode"
     presets: ClassVar = {
         "paper": Preset(
-            {"tokens": 16, "width": 128, "heads": 8, "blocks": 2, "expand": 4, "output_scale": 1.0},
+            {"tokens": 16, "width": 256, "heads": 8, "blocks": 2, "expand": 4, "scale": 0.25, "output_scale": 1.0},
             Recipe(learning_rate=1e-3, weight_decay=0.06, epochs=96, averaging=0),
         ),
         "best": Preset(
             {
-                "tokens": 8,
-                "width": 64,
+                "tokens": 4,
+                "width": 96,
                 "tap_bins": None,
+                "memory": None,
                 "beta": None,
                 "readout_beta": None,
                 "graded_limit": 15.0,
@@ -116,7 +118,7 @@ class SpikformerDecoder(StackDecoder):
         expand: int = 2,
         taps: int = 3,
         tap_bins: int = 1,
-        memory: float | None = None,
+        memory: float = 0.0,
         scale: float = 0.125,
         batch_norm: bool = True,
         beta: float = 0.5,
@@ -131,10 +133,10 @@ class SpikformerDecoder(StackDecoder):
         dropout: float = 0.0,
         output_scale: float | None = None,
     ) -> None:
-        if tokens < 1 or blocks < 1 or heads < 1 or expand < 1 or width < heads or width % heads:
+        if memory < 0 or tokens < 1 or blocks < 1 or heads < 1 or expand < 1 or width < heads or width % heads:
             raise InputError(
-                "spikformer needs tokens, blocks, and a width that divides into the heads; got "
-                f"{tokens} tokens, {blocks} blocks, width {width}, {heads} heads, expand {expand}"
+                "spikformer needs tokens, blocks, a width that divides into the heads and a memory of 0 or more; got "
+                f"{tokens} tokens, {blocks} blocks, width {width}, {heads} heads, expand {expand}, memory {memory}"
             )
         settings = {
             "tokens": tokens,
@@ -181,7 +183,7 @@ class SpikformerDecoder(StackDecoder):
         def block() -> Stack:
             attention: dict[str, Layer] = {
                 "query_key_value": unit(width, 3 * width),
-                "attention": SpikingSelfAttention(tokens, heads, width // heads, scale, memory),
+                "attention": SpikingSelfAttention(tokens, heads, width // heads, scale, memory or None),
                 "lif": neurons(tokens * width, attention_threshold),
                 "out": unit(width, width),
             }
@@ -252,6 +254,7 @@ class SpikformerDecoder(StackDecoder):
 
 _FOR_BINS = {
     "tap_bins": lambda bin_s: max(1, round(_TAP_S / bin_s)),
+    "memory": lambda bin_s: _MEMORY_S / bin_s,
     "beta": lambda bin_s: math.exp(-bin_s / _MEMBRANE_S),
     "readout_beta": lambda bin_s: math.exp(-bin_s / _READOUT_S),
 }

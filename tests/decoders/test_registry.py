@@ -30,7 +30,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_our_decoders_are_registered() -> None:
     ours = (
         "ann_2d ann_3d big_rsnn gru kalman l2mu lstm "
-        "qcrnn rbif_rnn s5_rf snn_3d snn_streaming spik_mamba tiny_rsnn wiener"
+        "qcrnn rbif_rnn s5_rf snn_3d snn_streaming spik_mamba spikformer tiny_rsnn wiener"
     )
     assert set(ours.split()) <= set(decoder_names())
     assert decoder_names() == sorted(decoder_names())

@@ -93,8 +93,8 @@ def test_follows_its_equations() -> None:
     torch.testing.assert_close(got, torch.stack(want), rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize(("memory", "remembered"), [(None, 0), (4.0, WIDTH * WIDTH // HEADS)])
-def test_state_is_what_the_design_says_and_does_not_grow(memory: float | None, remembered: int) -> None:
+@pytest.mark.parametrize(("memory", "remembered"), [(0.0, 0), (4.0, WIDTH * WIDTH // HEADS)])
+def test_state_is_what_the_design_says_and_does_not_grow(memory: float, remembered: int) -> None:
     decoder = make(memory=memory)
     neurons = TOKENS * WIDTH * (1 + 1 + 3 + 1 + 1 + 2 + 1)  # stem, neighbours; q k v, attention, out; hidden, out
     want = 2 * N_CHANNELS + neurons + remembered + 2
@@ -126,6 +126,7 @@ def test_presets_follow_the_bin_width() -> None:
     best = dict(SpikformerDecoder.presets["best"].hyper_parameters)
     slow, fast = (SpikformerDecoder.adapt(best, bin_s, are_counts=True) for bin_s in (0.05, 0.004))
     assert slow["tap_bins"] == 1 and fast["tap_bins"] == 12
+    assert slow["memory"] == pytest.approx(8) and fast["memory"] == pytest.approx(100)
     assert slow["beta"] == pytest.approx(0.5, abs=0.01) and fast["beta"] == pytest.approx(0.946, abs=0.001)
     assert SpikformerDecoder.adapt(best, 0.05, are_counts=False)["graded_step"] == 0.0625
 
@@ -136,7 +137,7 @@ def test_fewer_channels_than_tokens_give_fewer_tokens() -> None:
     assert decoder(torch.ones(1, 5, 3)).shape == (1, 5, 2)
 
 
-@pytest.mark.parametrize("settings", [{"width": 10, "heads": 4}, {"blocks": 0}, {"tokens": 0}])
+@pytest.mark.parametrize("settings", [{"width": 10, "heads": 4}, {"blocks": 0}, {"tokens": 0}, {"memory": -1.0}])
 def test_impossible_settings_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="got"):
         SpikformerDecoder(4, 2, **settings)

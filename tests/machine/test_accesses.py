@@ -12,11 +12,11 @@ from tests.machine.support import Placed, run_guarded, variations
 
 SIZES = (
     {"n": 5, "n_in": 11, "n_out": 5, "width": 6, "count": 4, "order": 3, "steps": 7, "steps_in": 4}
-    | {"heads": 2, "n_key": 3, "n_value": 5, "n_state": 4},
+    | {"heads": 2, "n_key": 3, "n_value": 5, "n_state": 4, "tokens": 3},
     {"n": 1, "n_in": 1, "n_out": 1, "width": 1, "count": 1, "order": 1, "steps": 1, "steps_in": 1}
-    | {"heads": 1, "n_key": 1, "n_value": 1, "n_state": 1},
+    | {"heads": 1, "n_key": 1, "n_value": 1, "n_state": 1, "tokens": 1},
     {"n": 17, "n_in": 4, "n_out": 9, "width": 9, "count": 3, "order": 2, "steps": 3, "steps_in": 5}
-    | {"heads": 3, "n_key": 8, "n_value": 2, "n_state": 16},
+    | {"heads": 3, "n_key": 8, "n_value": 2, "n_state": 16, "tokens": 2},
 )
 CASES = [
     pytest.param(placed, id=f"{instruction.name}-{i}-{j}")
