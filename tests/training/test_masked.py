@@ -12,7 +12,7 @@ from torch import Tensor
 from bmi_decoder.decoders.registry import build_decoder
 from bmi_decoder.errors import InputError
 from bmi_decoder.training.auxiliary import Window
-from bmi_decoder.training.fit import Stretch
+from bmi_decoder.training.loop import Stretch
 from bmi_decoder.training.masked import MaskedCounts, check_masked, pretrain_masked
 from bmi_decoder.training.recipe import Recipe
 
