@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bmi_decoder.layers.compiled import as_array
 from bmi_decoder.layers.layer import Layer, State
-from bmi_decoder.layers.lif_scan import backward_scan, forward_scan
+from bmi_decoder.layers.lif_trace import LifTrace
+from bmi_decoder.layers.surrogate import arctangent_spike
 from bmi_decoder.machine.kernels.spiking import RESET_NONE, RESET_SUBTRACT, RESET_ZERO
 
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 Reset = Literal["none", "subtract", "zero"]
 _RESETS: dict[Reset, int] = {"none": RESET_NONE, "subtract": RESET_SUBTRACT, "zero": RESET_ZERO}
-
-ATAN_SLOPE = 2.0
-"""alpha of the arctangent surrogate."""
 
 
 class Lif(Layer):
@@ -70,9 +67,7 @@ class Lif(Layer):
         membrane = self.beta.clamp(0, 1) * before + x
         if self.reset == "subtract":
             membrane = membrane - fired.to(x.dtype) * threshold
-        above = membrane - threshold
-        spikes = _Spike.apply(above) if torch.is_grad_enabled() else (above > 0).to(x.dtype)
-        return spikes, {"membrane": membrane}
+        return arctangent_spike(membrane - threshold), {"membrane": membrane}
 
     def scan(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """All bins in compiled loops, forward and backward."""
@@ -154,65 +149,12 @@ class LeakyReadout(LeakyIntegrator):
         return (y > self.threshold).to(y.dtype)
 
 
-class _Spike(torch.autograd.Function):
-    """Heaviside forward, arctangent surrogate backward."""
-
-    @staticmethod
-    def forward(ctx: Any, u: Tensor) -> Tensor:
-        ctx.save_for_backward(u)
-        return (u > 0).to(u.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        (u,) = ctx.saved_tensors
-        return grads[0] * (ATAN_SLOPE / 2) / (1 + (torch.pi / 2 * ATAN_SLOPE * u) ** 2)
-
-
 def _scan(current: Tensor, initial: Tensor, beta: Tensor, threshold: Tensor, reset: int) -> tuple[Tensor, Tensor]:
     """Spikes and membranes. The loops run on the CPU; what comes from a GPU goes back there, and its gradient too."""
-    spikes, membrane = _LifScan.apply(current.cpu(), initial.cpu(), beta.cpu(), threshold.cpu(), reset)
+    spikes, membrane = LifTrace.apply(current.cpu(), initial.cpu(), beta.cpu(), threshold.cpu(), reset)
     return spikes.to(current.device), membrane.to(current.device)
 
 
 def integrate(x: Tensor, initial: Tensor, decay: Tensor) -> Tensor:
     """``m = decay m' + x`` over x (B, T, N) in compiled loops; `decay` is a scalar or (N,)."""
     return _scan(x, initial, decay, torch.zeros_like(decay), RESET_NONE)[1]
-
-
-class _LifScan(torch.autograd.Function):
-    """Spikes and membranes of LIF neurons over (B, T, N), with the surrogate's gradient through time."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, current: Tensor, initial: Tensor, beta: Tensor, threshold: Tensor, reset: int
-    ) -> tuple[Tensor, Tensor]:
-        n = current.shape[2]
-        ctx.neurons = [p.detach().expand(n).contiguous().numpy() for p in (beta, threshold)]
-        ctx.reset, ctx.shared = reset, beta.ndim == 0
-        spikes, membrane = (torch.empty(current.shape) for _ in range(2))
-        forward_scan(as_array(current), as_array(initial), *ctx.neurons, reset, spikes.numpy(), membrane.numpy())
-        ctx.save_for_backward(initial, membrane)
-        return spikes, membrane
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        initial, membrane = ctx.saved_tensors
-        d_current, d_initial = torch.empty(membrane.shape), torch.empty(initial.shape)
-        d_beta, d_threshold = (np.zeros_like(p) for p in ctx.neurons)
-        backward_scan(
-            as_array(grads[0]),
-            as_array(grads[1]),
-            as_array(initial),
-            membrane.numpy(),
-            *ctx.neurons,
-            ctx.reset,
-            np.float32(ATAN_SLOPE),
-            d_current.numpy(),
-            d_initial.numpy(),
-            d_beta,
-            d_threshold,
-        )
-        d_neurons = [torch.from_numpy(d) for d in (d_beta, d_threshold)]
-        if ctx.shared:
-            d_neurons = [d.sum() for d in d_neurons]
-        return d_current, d_initial, *d_neurons, None

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from bmi_decoder.layers.compiled import as_array, rows_after
-from bmi_decoder.layers.lif import ATAN_SLOPE
 from bmi_decoder.layers.lmu_scan import backward_scan, forward_scan
+from bmi_decoder.layers.surrogate import ATAN_SLOPE
 
 
 class LmuTrace(torch.autograd.Function):

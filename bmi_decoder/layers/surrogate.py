@@ -1,4 +1,4 @@
-"""A spike with a gradient."""
+"""Spikes with a gradient."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ from torch import Tensor
 from bmi_decoder.machine.kernels.activation import exp32
 from bmi_decoder.machine.kernels.jit import FAST
 
+ATAN_SLOPE = 2.0
+"""alpha of the arctangent surrogate."""
 _WIDTH, _HEIGHT, _WIDE = 0.5, 0.15, 6.0 * 0.5
+
+
+def arctangent_spike(above: Tensor) -> Tensor:
+    """``H(above)`` with the gradient of an arctangent, as snnTorch's: ``(a/2) / (1 + (pi/2 a u)^2)`` with a = 2."""
+    if not torch.is_grad_enabled():
+        return (above > 0).to(above.dtype)
+    spikes: Tensor = _ArctangentSpike.apply(above)
+    return spikes
 
 
 def multi_gaussian_spike(above: Tensor) -> Tensor:
@@ -30,6 +40,35 @@ def multi_gaussian_spike(above: Tensor) -> Tensor:
         return (above > 0).to(above.dtype)
     spikes: Tensor = _MultiGaussianSpike.apply(above)
     return spikes
+
+
+class SuperSpike(torch.autograd.Function):
+    """``H(u)``, whose gradient is ``1 / (1 + slope |u|)^2``: Zenke & Ganguli 2018, Neural Comput. 30 1514."""
+
+    @staticmethod
+    def forward(ctx: Any, u: Tensor, slope: float) -> Tensor:
+        """1 where u is above 0, else 0."""
+        ctx.save_for_backward(u)
+        ctx.slope = slope
+        return (u > 0).to(u.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        """Gradient of u."""
+        (u,) = ctx.saved_tensors
+        return grads[0] / (1 + ctx.slope * u.abs()) ** 2, None
+
+
+class _ArctangentSpike(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, u: Tensor) -> Tensor:
+        ctx.save_for_backward(u)
+        return (u > 0).to(u.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (u,) = ctx.saved_tensors
+        return grads[0] * (ATAN_SLOPE / 2) / (1 + (torch.pi / 2 * ATAN_SLOPE * u) ** 2)
 
 
 class _MultiGaussianSpike(torch.autograd.Function):

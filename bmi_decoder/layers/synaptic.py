@@ -12,8 +12,9 @@ from bmi_decoder.layers.dense import Dense
 from bmi_decoder.layers.exact_sums import Term, make_sums_exact
 from bmi_decoder.layers.layer import Layer, State
 from bmi_decoder.layers.learned_decay import LearnedDecay
+from bmi_decoder.layers.surrogate import SuperSpike
 from bmi_decoder.layers.synapses import Product, Synapses
-from bmi_decoder.layers.synaptic_trace import SuperSpike, SynapticTrace
+from bmi_decoder.layers.synaptic_trace import SynapticTrace
 from bmi_decoder.machine.kernels.synaptic import DELAYED, DIRECT
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Autograd functions of `RecurrentSynapticLif`: one spike, and all bins in compiled loops."""
+"""The compiled loops of recurrent synaptic neurons as a function with a gradient."""
 
 from __future__ import annotations
 
@@ -10,23 +10,6 @@ from torch import Tensor
 
 from bmi_decoder.layers.compiled import as_array, rows_after
 from bmi_decoder.layers.synaptic_scan import backward_scan, forward_scan
-
-
-class SuperSpike(torch.autograd.Function):
-    """Heaviside forward, SuperSpike backward."""
-
-    @staticmethod
-    def forward(ctx: Any, u: Tensor, slope: float) -> Tensor:
-        """1 where u is above 0."""
-        ctx.save_for_backward(u)
-        ctx.slope = slope
-        return (u > 0).to(u.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        """Gradient of u."""
-        (u,) = ctx.saved_tensors
-        return grads[0] / (1 + ctx.slope * u.abs()) ** 2, None
 
 
 class SynapticTrace(torch.autograd.Function):
@@ -44,7 +27,7 @@ class SynapticTrace(torch.autograd.Function):
         order: int,
         slope: float,
     ) -> tuple[Tensor, ...]:
-        """The compiled loop over bins."""
+        """Run forward in time."""
         rows = [rows_after(first, drive.shape[1]) for first in (spikes, membrane, current)]
         arrays = (as_array(value) for value in (drive, recurrent.T, decays))
         forward_scan(*arrays, order, *(row.numpy() for row in rows))
@@ -54,7 +37,7 @@ class SynapticTrace(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        """The compiled loop backwards: gradients of drive, recurrent weights and decays."""
+        """Run backward in time."""
         recurrent, decays, spikes, membrane, current = ctx.saved_tensors
         n_batch, rows, n = spikes.shape
         d_drive, d_decays = torch.empty(n_batch, rows - 1, n), torch.zeros(3, n)

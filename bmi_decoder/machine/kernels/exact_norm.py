@@ -2,29 +2,11 @@
 
 import numpy as np
 
-from bmi_decoder.machine.instruction import Instruction, Kind, param, read, write
+from bmi_decoder.machine.instruction import Instruction
 from bmi_decoder.machine.kernels.jit import exact_kernel
+from bmi_decoder.machine.kernels.scale import LAYER_NORM
 
-EXACT_LAYER_NORM = Instruction(
-    19,
-    "exact_layer_norm",
-    (
-        ("dst", Kind.ARENA),
-        ("src", Kind.ARENA),
-        ("n", Kind.SIZE),
-        ("weight", Kind.PARAMS),
-        ("bias", Kind.PARAMS),
-        ("epsilon", Kind.PARAMS),
-    ),
-    lambda o: (
-        read(o["src"], o["n"]),
-        *param(o["weight"], o["n"]),
-        *param(o["bias"], o["n"]),
-        *param(o["epsilon"], 1),
-        write(o["dst"], o["n"]),
-    ),
-    {},
-)
+EXACT_LAYER_NORM = Instruction(19, "exact_layer_norm", LAYER_NORM.operands, LAYER_NORM.accesses, {})
 
 HERON_STEPS = 16
 """Enough for variances from 1e-6 to 1e6."""
