@@ -72,8 +72,9 @@ def forward_scan(drive, around, recall, read, matrices, neurons, grid, current, 
 
 
 @numba.njit(inline="always")
-def _back(d_arriving, first, t, d_output, d_membrane, d_current, neurons, slope, current, membrane, d_neurons):  # type: ignore[no-untyped-def]
-    """Through `_fire`; `d_membrane` and `d_current` go from the bin after to the bin before."""
+def _back(d_arriving, first, t, gradients, neurons, slope, current, membrane):  # type: ignore[no-untyped-def]
+    """Through `_fire`; of `gradients`, those of membranes and currents go from the bin after to the bin before."""
+    d_output, d_membrane, d_current, d_neurons = gradients
     one = np.float32(1)
     scale = np.float32(np.pi / 2) * slope
     for i in range(d_arriving.size):
@@ -118,39 +119,16 @@ def backward_scan(  # type: ignore[no-untyped-def]
     nothing = np.zeros(n_encoders, np.float32)
     for b in range(n_batch):
         d_output, d_membrane, d_current = np.zeros(n, np.float32), np.zeros(n, np.float32), np.zeros(n, np.float32)
+        gradients = d_output, d_membrane, d_current, d_neurons
         for t in range(n_time - 1, -1, -1):
             d_now = d_drive[b, t]
             d_u, d_m = d_output[:n_encoders], d_output[n_encoders:hidden]
             for k in range(d_hidden.shape[2]):
                 d_output[hidden + k] += d_hidden[b, t, k]
-            _back(
-                d_now[n_encoders:],
-                hidden,
-                t,
-                d_output,
-                d_membrane,
-                d_current,
-                neurons,
-                slope,
-                current[b],
-                membrane[b],
-                d_neurons,
-            )
+            _back(d_now[n_encoders:], hidden, t, gradients, neurons, slope, current[b], membrane[b])
             _add_rows(d_m, d_now[n_encoders:], read)
             if grid[0] == 0:
-                _back(
-                    d_memory,
-                    n_encoders,
-                    t,
-                    d_output,
-                    d_membrane,
-                    d_current,
-                    neurons,
-                    slope,
-                    current[b],
-                    membrane[b],
-                    d_neurons,
-                )
+                _back(d_memory, n_encoders, t, gradients, neurons, slope, current[b], membrane[b])
             else:
                 for k in range(n_memory):
                     inside = abs(membrane[b, t + 1, n_encoders + k]) <= grid[1]
@@ -160,19 +138,7 @@ def backward_scan(  # type: ignore[no-untyped-def]
                 share = matrices[order * order + i]
                 for j in range(n_encoders):
                     d_u[j] += share * d_memory[i * n_encoders + j]
-            _back(
-                d_now[:n_encoders],
-                0,
-                t,
-                d_output,
-                d_membrane,
-                d_current,
-                neurons,
-                slope,
-                current[b],
-                membrane[b],
-                d_neurons,
-            )
+            _back(d_now[:n_encoders], 0, t, gradients, neurons, slope, current[b], membrane[b])
             if grid[0] == 0:
                 advance(d_m, d_memory, nothing, across, n_encoders, order)
             else:
