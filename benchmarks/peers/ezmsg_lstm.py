@@ -29,7 +29,7 @@ MESSAGE = struct.Struct(f"<4s20xd8xI20x{OUTPUTS}f")
 
 
 class Network(torch.nn.Module):
-    """Standardisation, LSTM, readout: the work of the decoder `lstm` with hidden=128."""
+    """Normalisation, LSTM, readout: the decoder `lstm` with hidden=128, but for its boxcar and square root."""
 
     def __init__(self, n_channels: int) -> None:
         super().__init__()
