@@ -27,6 +27,7 @@ TYPICAL_SIZES = {
     "n_key": 16,
     "n_value": 16,
     "n_state": 16,
+    "tokens": 4,
 }
 """The gates of an LSTM with 128 units are a dense layer of 128 x 512; a filter of 32 bins runs on 128 channels."""
 
