@@ -1,8 +1,9 @@
 """What masked pretraining on unlabelled counts is worth: ``python benchmarks/masked_pretraining.py RECORDING``.
 
-For each seed and each share of labels: trains from scratch, and after self-supervised pretraining on the counts of the
-whole training part (`train --set masked_updates=N`). Both learn the kinematics of the last share of the training part
-alone, take the channels' statistics from all of it, and are judged on the validation part.
+For each seed and each share of labels: trains from scratch; after self-supervised pretraining on the counts of all of
+the training part (`train --set masked_updates=N`); and from scratch with as many updates as both of these take. All
+learn the kinematics of the last share of the training part alone, take the channels' statistics from all of it, and
+are judged on the validation part.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 
 from bmi_decoder.commands.options import parse_assignments
+from bmi_decoder.decoders.registry import decoder_class
 from bmi_decoder.formats import read_recording
 from bmi_decoder.recording import Recording
 from bmi_decoder.training.train import TrainSettings, train
@@ -31,12 +33,14 @@ def measure(
     seeds: Sequence[int],
 ) -> list[dict[str, Any]]:
     """Validation R2 of each run, one entry per share and seed."""
+    updates = overrides.get("updates", decoder_class(decoder).presets["best"].recipe.updates)
+    arms = {"scratch": (updates, 0), "longer": (updates + masked_updates, 0), "pretrained": (updates, masked_updates)}
     runs = []
     for share in shares:
         for seed in seeds:
             entry: dict[str, Any] = {"labelled": share, "seed": seed}
-            for name, updates in (("scratch", 0), ("pretrained", masked_updates)):
-                own = {**overrides, "labelled": share, "masked_updates": updates}
+            for name, (supervised, masked) in arms.items():
+                own = {**overrides, "labelled": share, "updates": supervised, "masked_updates": masked}
                 bundle = train(recording, TrainSettings(decoder, overrides=own, seed=seed))
                 entry[name] = bundle.manifest.metrics["validation"]["raw"]["r2"]
                 entry[f"{name}_seconds"] = bundle.manifest.training.seconds
@@ -46,15 +50,18 @@ def measure(
 
 
 def report(runs: Sequence[dict[str, Any]]) -> str:
-    """One line per share: means over seeds, and every seed's gain."""
-    lines = ["labelled  scratch  pretrained  gain    gain of each seed"]
+    """One line per share: means over seeds, and every seed's gain over training as long from scratch."""
+    lines = ["labelled  scratch  as long  pretrained  gain over as long, each seed"]
     for share in dict.fromkeys(run["labelled"] for run in runs):
         own = [run for run in runs if run["labelled"] == share]
-        scratch, pretrained = (np.array([run[name] for run in own]) for name in ("scratch", "pretrained"))
-        gains = pretrained - scratch
+        scratch, longer, pretrained = (
+            np.array([run[name] for run in own]) for name in ("scratch", "longer", "pretrained")
+        )
+        gains = pretrained - longer
         each = " ".join(f"{gain:+.3f}" for gain in gains)
         lines.append(
-            f"{share:<8.0%}  {scratch.mean():.3f}    {pretrained.mean():.3f}       {gains.mean():+.3f}  {each}"
+            f"{share:<8.0%}  {scratch.mean():.3f}    {longer.mean():.3f}    {pretrained.mean():.3f}       "
+            f"{gains.mean():+.3f}  {each}"
         )
     return "\n".join(lines)
 

@@ -24,7 +24,7 @@ from services.control.worker_process import WorkerProcess
 
 _WATCH_S = 0.1
 _STOP_GRACE_S = 5.0
-_EXIT_GRACE_S = 2.0
+_EXIT_GRACE_S = 5.0
 _FAULT_PAUSE_S = 1.0
 _log = logging.getLogger(__name__)
 
