@@ -173,6 +173,7 @@ async def _unknown(control: Control, name: str) -> Problem:
 
 
 async def _status(control: Control, name: str) -> SessionStatus:
+    await _existing(control, name)
     status = await _settled_status(control, name)
     if status is None:
         raise await _unknown(control, name)
@@ -180,9 +181,7 @@ async def _status(control: Control, name: str) -> SessionStatus:
 
 
 async def _settled_status(control: Control, name: str) -> SessionStatus | None:
-    """The status of a session once it has one; None where there is no such session."""
-    if await run_in_threadpool(_find, control, name) is None:
-        return None
+    """The status of a session that was in the store just now, once it has one; None if it has been removed since."""
     session = control.supervisor.session(name)
     while True:
         # Under the lock the store and the worker tell of the same moment.
