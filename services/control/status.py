@@ -33,7 +33,7 @@ def session_status(row: SessionRow, decoder: DecoderRow, session: Supervised) ->
         figures, state, message = {}, "starting", ""
         if live.status is not None:
             said = live.status
-            figures = {name: getattr(said, name) for name in _COUNTERS} | {"latency_us": live.latency_us}
+            figures = {name: getattr(said, name) for name in _COUNTERS} | {"latency_us": session.latency_us()}
             state, message = cast(SessionState, said.state), said.message
             age, realtime = said.last_bin_age_s, said.realtime
             endpoint = said.endpoint or endpoint

@@ -57,7 +57,6 @@ class Live:
 
     pid: int
     status: WorkerStatus | None
-    latency_us: dict[str, float] | None
 
     @property
     def final(self) -> bool:
@@ -110,13 +109,17 @@ class Supervised:
         worker = self.worker
         if worker is None or not worker.running():
             return None
-        report = self.report()
-        return Live(worker.pid, None, None) if report is None else Live(worker.pid, *report)
+        return Live(worker.pid, self.report())
 
-    def report(self) -> tuple[WorkerStatus, dict[str, float] | None] | None:
-        """What the worker says in its flight recorder, with its latency; None before it has made one."""
+    def report(self) -> WorkerStatus | None:
+        """What the worker says in its flight recorder; None before it has made one."""
         reader = self._flight()
-        return None if reader is None else (reader.status(), reader.latency_us())
+        return None if reader is None else reader.status()
+
+    def latency_us(self) -> dict[str, float] | None:
+        """Percentiles over the last minute, which are some work to compute; None without data."""
+        reader = self._flight()
+        return None if reader is None else reader.latency_us()
 
     def published_revision(self) -> int | None:
         """The revision that the worker publishes; None where none runs, or has said so yet."""
@@ -159,11 +162,10 @@ async def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
 def final_report(session: Supervised) -> dict[str, Any]:
     """What is kept of a worker that has ended: its counters, its last words, its exit status."""
     exit_code = None if session.worker is None else session.worker.exit_code
-    report = session.report()
+    status = session.report()
     kept: dict[str, Any] = {"exit_code": exit_code, "state": "died", "message": ""}
-    if report is not None:
-        status, latency = report
-        kept |= asdict(status) | {"latency_us": latency}
+    if status is not None:
+        kept |= asdict(status) | {"latency_us": session.latency_us()}
     if kept["state"] not in ("stopped", "failed"):
         kept["message"] = _cause_of_death(exit_code, last_line(session.files.log))
         kept["state"] = "died"
@@ -182,8 +184,8 @@ def _cause_of_death(exit_code: int | None, last: str) -> str:
 
 def worker_is_up(session: Supervised) -> bool:
     """Whether a worker says anything but `starting`, or has ended."""
-    report = session.report() if session.alive else None
-    return not session.alive or (report is not None and report[0].state != "starting")
+    status = session.report() if session.alive else None
+    return not session.alive or (status is not None and status.state != "starting")
 
 
 def settings_endpoint(settings: SessionSettings, status: WorkerStatus | None) -> str:
