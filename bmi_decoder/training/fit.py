@@ -91,12 +91,10 @@ def fit(
         estimate = predict(current, validation.x, loop.device) * scale + shift
         return mean_r2(validation.y.numpy(), estimate.numpy())
 
-    loop.run(score, progress, checkpoint)
-    decoder.to("cpu")
-    decoder.load_state_dict(loop.weights)
+    report = loop.run(score, progress, checkpoint)
     decoder.eval()
     decoder.scale_output(scale, shift)
-    return loop.report()
+    return report
 
 
 def objectives_of(decoder: Decoder, recipe: Recipe, bin_s: float, are_counts: bool) -> Objectives:

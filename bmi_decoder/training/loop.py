@@ -115,8 +115,25 @@ class Loop:
             self.best, self.best_epoch = score, self.epoch
             self.weights = copy.deepcopy(self.averaged.decoder.state_dict())
 
-    def run(self, score: Callable[[Decoder], float], progress: Progress | None, checkpoint: Checkpoint | None) -> None:
-        """Go on to the end, from the checkpoint if it holds anything; `score` gives a decoder's validation R2."""
+    def run(
+        self,
+        score: Callable[[Decoder], float],
+        progress: Progress | None,
+        checkpoint: Checkpoint | None,
+        keep_end: bool = False,
+    ) -> FitReport:
+        """Go on to the end, and leave the decoder on the CPU with the weights of the best epoch.
+
+        Parameters
+        ----------
+        score : callable
+            A decoder's validation R2.
+        progress : callable, optional
+        checkpoint : Checkpoint, optional
+            Gone on from if it holds anything.
+        keep_end : bool
+            Whether the checkpoint holds the end too, so that another training of the same run does not begin anew.
+        """
         started = time.perf_counter()
         saved = None if checkpoint is None else checkpoint.load()
         if saved is not None:
@@ -131,9 +148,10 @@ class Loop:
                 checkpoint.save(self.state())
             if progress is not None:
                 progress(self.epoch, self.epochs, reached)
-
-    def report(self) -> FitReport:
-        """What was done."""
+        if keep_end and checkpoint is not None:
+            checkpoint.save(self.state())
+        self._decoder.to("cpu")
+        self._decoder.load_state_dict(self.weights)
         return FitReport(self.epoch, self.best_epoch, float(self.best), self.seconds)
 
     def train_epoch(self) -> None:

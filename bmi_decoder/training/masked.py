@@ -211,9 +211,4 @@ def pretrain_masked(
     def score(current: Decoder) -> float:
         return masked.deviance_explained(current, validation_x, seed)
 
-    loop.run(score, progress, checkpoint)
-    if checkpoint is not None:
-        checkpoint.save(loop.state())
-    decoder.to("cpu")
-    decoder.load_state_dict(loop.weights)
-    return loop.report()
+    return loop.run(score, progress, checkpoint, keep_end=True)

@@ -124,12 +124,7 @@ def pretrain(
         estimate = predict(current, validation.x, on) * scale + shift
         return mean_r2(validation.y.numpy(), estimate.numpy())
 
-    loop.run(score, progress, checkpoint)
-    if checkpoint is not None:
-        checkpoint.save(loop.state())
-    decoder.to("cpu")
-    decoder.load_state_dict(loop.weights)
-    return loop.report()
+    return loop.run(score, progress, checkpoint, keep_end=True)
 
 
 def pretraining_info(
