@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from bmi_decoder.decoders.decoder import Preset, StackDecoder
+from bmi_decoder.decoders.decoder import Preset
+from bmi_decoder.decoders.encoded import EncodedDecoder, encoding
 from bmi_decoder.errors import InputError
 from bmi_decoder.layers.branches import Branches, Skip, Split
 from bmi_decoder.layers.dense import Dense
@@ -17,7 +18,7 @@ from bmi_decoder.layers.history import SubWindows
 from bmi_decoder.layers.layer import Layer, Stack
 from bmi_decoder.layers.leaky_output import scale_leaky_output
 from bmi_decoder.layers.lif import LeakyReadout, Lif, Reset
-from bmi_decoder.layers.normalise import Binarise, Dropout, OutputScale, Quantise, Standardise
+from bmi_decoder.layers.normalise import Dropout, OutputScale, Standardise
 from bmi_decoder.layers.self_attention import SpikingSelfAttention
 from bmi_decoder.layers.spiking_dense import SpikingDense
 from bmi_decoder.layers.token_conv import TokenConv
@@ -27,7 +28,7 @@ _TAP_S, _MEMORY_S, _MEMBRANE_S, _READOUT_S = 0.05, 0.4, 0.072, 0.1
 """A preset's None in seconds: summed per tap; time constants of the attention, of neurons and of the readout."""
 
 
-class SpikformerDecoder(StackDecoder):
+class SpikformerDecoder(EncodedDecoder):
     """Spiking convolutional stem, blocks of spiking self-attention between tokens, and a leaky readout.
 
     A token is a group of adjoining channels. Per bin, with LIF the neurons of `Lif`, u_i the last counts of group i and
@@ -197,7 +198,7 @@ class SpikformerDecoder(StackDecoder):
 
         sizes = [len(range(i, n_channels, tokens)) for i in range(tokens)]  # as equal as can be
         layers: dict[str, Layer] = {
-            "encode": Quantise(graded_step, graded_limit) if graded_limit > 0 else Binarise(),
+            "encode": encoding(graded_limit, graded_step),
             "stem": Split(sizes, {f"group{i}": stem(n) for i, n in enumerate(sizes)}),
             "neighbours": Branches("sum", {"skip": Skip(), "conv": unit(width, width, 3)}),
             "blocks": Stack({f"block{i}": block() for i in range(blocks)}),
@@ -209,9 +210,7 @@ class SpikformerDecoder(StackDecoder):
         super().__init__(n_channels, n_outputs, settings, layers)
 
     def _groups(self) -> list[Stack]:
-        stem = self.stack.layers["stem"]
-        assert isinstance(stem, Split)
-        return [group for group in stem.layers.values() if isinstance(group, Stack)]
+        return [group for group in self.layer("stem", Split).layers.values() if isinstance(group, Stack)]
 
     @classmethod
     def adapt(cls, hyper_parameters: Mapping[str, Any], bin_s: float, are_counts: bool) -> dict[str, Any]:
@@ -220,36 +219,31 @@ class SpikformerDecoder(StackDecoder):
             name: _FOR_BINS[name](bin_s) if value is None and name in _FOR_BINS else value
             for name, value in hyper_parameters.items()
         }
-        return adapted if are_counts else {**adapted, "graded_limit": 4.0, "graded_step": 0.0625}
+        return super().adapt(adapted, bin_s, are_counts)
 
     @torch.no_grad()
     def calibrate(self, x: Tensor) -> None:
         """Take statistics of each group's encoded channels from x (T, C)."""
-        encode, stem = self.stack.layers["encode"], self.stack.layers["stem"]
-        assert isinstance(encode, Layer) and isinstance(stem, Split)
-        rows, _ = encode.scan(x[None], {})
-        for group, part in zip(self._groups(), rows.split(stem.sizes, -1), strict=True):
+        rows, _ = self.layer("encode", Layer).scan(x[None], {})
+        for group, part in zip(self._groups(), rows.split(self.layer("stem", Split).sizes, -1), strict=True):
             if "standardise" in group.layers:
                 window, standardise = group.layers["window"], group.layers["standardise"]
                 assert isinstance(window, SubWindows) and isinstance(standardise, Standardise)
                 standardise.calibrate(window.scan(part, window.initial_state(1))[0][0])
 
-    def finalise(self, x_step: float = 0.0, x_bound: float = float("inf")) -> None:
-        """Fold the standardisation into the stem, then make all sums exact."""
+    def fold(self) -> None:
+        """Fold the standardisation of each group into its part of the stem."""
         for group in self._groups():
             if "standardise" in group.layers:
                 standardise, spikes = group.layers["standardise"], group.layers["spikes"]
                 assert isinstance(standardise, Standardise) and isinstance(spikes, SpikingDense)
                 standardise.fold_into(spikes.dense)
-        super().finalise(x_step, x_bound)
 
     @torch.no_grad()
     def scale_output(self, scale: Tensor, shift: Tensor) -> None:
         """Fold the targets' scale and mean into the readout."""
-        layers = self.stack.layers
-        dense, readout, factors = layers["dense"], layers["readout"], layers["scale"]
-        assert isinstance(dense, Dense) and isinstance(readout, LeakyReadout) and isinstance(factors, OutputScale)
-        scale_leaky_output(dense, readout, factors, scale, shift)
+        dense, readout = self.layer("dense", Dense), self.layer("readout", LeakyReadout)
+        scale_leaky_output(dense, readout, self.layer("scale", OutputScale), scale, shift)
 
 
 _FOR_BINS = {
