@@ -19,10 +19,7 @@ _WIDTH, _HEIGHT, _WIDE = 0.5, 0.15, 6.0 * 0.5
 
 def arctangent_spike(above: Tensor) -> Tensor:
     """``H(above)`` with the gradient of an arctangent, as snnTorch's: ``(a/2) / (1 + (pi/2 a u)^2)`` with a = 2."""
-    if not torch.is_grad_enabled():
-        return (above > 0).to(above.dtype)
-    spikes: Tensor = _ArctangentSpike.apply(above)
-    return spikes
+    return _spikes(_ArctangentSpike, above)
 
 
 def multi_gaussian_spike(above: Tensor) -> Tensor:
@@ -36,10 +33,7 @@ def multi_gaussian_spike(above: Tensor) -> Tensor:
     -----
     Yin, Corradi & Bohte 2021, Nat. Mach. Intell. 3 905; heights and widths as in S5-RF.
     """
-    if not torch.is_grad_enabled():
-        return (above > 0).to(above.dtype)
-    spikes: Tensor = _MultiGaussianSpike.apply(above)
-    return spikes
+    return _spikes(_MultiGaussianSpike, above)
 
 
 class SuperSpike(torch.autograd.Function):
@@ -59,24 +53,28 @@ class SuperSpike(torch.autograd.Function):
         return grads[0] / (1 + ctx.slope * u.abs()) ** 2, None
 
 
-class _ArctangentSpike(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, u: Tensor) -> Tensor:
-        ctx.save_for_backward(u)
-        return (u > 0).to(u.dtype)
+def _spikes(function: type[_Spike], above: Tensor) -> Tensor:
+    if not torch.is_grad_enabled():
+        return (above > 0).to(above.dtype)
+    spikes: Tensor = function.apply(above)
+    return spikes
 
+
+class _Spike(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, above: Tensor) -> Tensor:
+        ctx.save_for_backward(above)
+        return (above > 0).to(above.dtype)
+
+
+class _ArctangentSpike(_Spike):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         (u,) = ctx.saved_tensors
         return grads[0] * (ATAN_SLOPE / 2) / (1 + (torch.pi / 2 * ATAN_SLOPE * u) ** 2)
 
 
-class _MultiGaussianSpike(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, above: Tensor) -> Tensor:
-        ctx.save_for_backward(above)
-        return (above > 0).to(above.dtype)
-
+class _MultiGaussianSpike(_Spike):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         (v,) = ctx.saved_tensors
