@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from bmi_decoder.bundle import FLOAT_BITS, Bundle, Manifest, OutputInfo, TrainingInfo, read_bundle, write_bundle
+from bmi_decoder.bundle import read_bundle, write_bundle
 from bmi_decoder.config import OutputFilterSettings
 from bmi_decoder.decoders.check_probe import Trial, refused, same_bits
 from bmi_decoder.machine.executor import Executor
 from bmi_decoder.machine.program import Program
 from bmi_decoder.pipeline import Pipeline
-from bmi_decoder.training.export import export_onnx, export_weights, lower
+from bmi_decoder.training.export import lower
+from bmi_decoder.training.untrained import bundle_of
 
 N_CHUNKINGS = 6
 
@@ -122,39 +123,13 @@ def check_program_bytes(trial: Trial) -> None:
 
 def check_bundle(trial: Trial) -> None:
     """Check that a pipeline from a bundle file decodes as the engine does."""
-    decoder = trial.decoder
-    bundle = Bundle(_manifest(trial), lower(decoder), export_weights(decoder), export_onnx(decoder))
+    bundle = bundle_of(trial.decoder, 0.004, source="check_decoder")
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "decoder.bmi"
         write_bundle(bundle, path)
         pipeline = Pipeline(read_bundle(path), OutputFilterSettings())
     raw = pipeline.run(trial.row_input)[:, 0]
     same_bits(raw, trial.engine().run(trial.row_input), "the decoder differs after a round trip through a bundle")
-
-
-def _manifest(trial: Trial) -> Manifest:
-    decoder = trial.decoder
-    return Manifest(
-        decoder=decoder.name,
-        hyper_parameters=decoder.hyper_parameters,
-        weight_bits=next((codes.bits for codes in decoder.row_codes.values()), FLOAT_BITS),
-        n_channels=decoder.n_channels,
-        channels=tuple(f"ch{i}" for i in range(decoder.n_channels)),
-        bin_s=0.004,
-        outputs=tuple(OutputInfo(name=f"y{i}", unit="1") for i in range(decoder.n_outputs)),
-        training=TrainingInfo(
-            source="check_decoder",
-            fingerprint="0" * 64,
-            split=(0.7, 0.1, 0.2),
-            preset="best",
-            recipe={},
-            seed=0,
-            epochs=0,
-            best_epoch=0,
-            seconds=0.0,
-        ),
-        versions={},
-    )
 
 
 DEPLOYED_CHECKS = (

@@ -18,6 +18,16 @@ from bmi_decoder.training.recipe import Recipe
 from bmi_decoder.training.settings import TrainSettings
 
 
+def versions() -> dict[str, str]:
+    """Of what trains here."""
+    return {
+        "bmi-decoder": bmi_decoder.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
+
+
 def manifest_of(
     recording: Recording,
     settings: TrainSettings,
@@ -52,10 +62,5 @@ def manifest_of(
             pretraining=early,
             init_from=None if settings.init_from is None else initial_digest(settings.init_from),
         ),
-        versions={
-            "bmi-decoder": bmi_decoder.__version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        },
+        versions=versions(),
     )

@@ -6,22 +6,21 @@
 from __future__ import annotations
 
 import json
-import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-import bmi_decoder
-from bmi_decoder.bundle import Bundle, Manifest, OutputInfo, TrainingInfo, write_bundle
+from bmi_decoder.bundle import FLOAT_BITS, Bundle, Manifest, OutputInfo, TrainingInfo, write_bundle
 from bmi_decoder.config import OutputFilterSettings, SplitSettings
 from bmi_decoder.decoders.decoder import Decoder
 from bmi_decoder.decoders.registry import build_decoder, decoder_class
 from bmi_decoder.errors import BmiError
 from bmi_decoder.training.export import export_onnx, export_weights, lower
+from bmi_decoder.training.manifest import versions
 
 _MEAN_RATE_HZ = 20.0
 _SEEN_BINS = 2000
@@ -68,18 +67,46 @@ def untrained(
         decoder.calibrate(x)
     decoder.finalise(x_step=1.0)
     decoder.eval()
+    return decoder, bundle_of(decoder, bin_s, preset=preset, output_filters=output_filters)
+
+
+def bundle_of(
+    decoder: Decoder,
+    bin_s: float,
+    source: str = "untrained",
+    fingerprint: str = "0" * 64,
+    preset: str = "best",
+    outputs: Sequence[OutputInfo] | None = None,
+    output_filters: OutputFilterSettings | None = None,
+) -> Bundle:
+    """A decoder as it is, in a bundle that tells of no training.
+
+    Parameters
+    ----------
+    decoder : Decoder
+        Finalised.
+    bin_s : float
+    source, fingerprint : str
+        What the manifest names as training data.
+    preset : str
+    outputs : sequence of OutputInfo, optional
+        None names them y0, y1 and so on.
+    output_filters : OutputFilterSettings, optional
+    """
     split = SplitSettings()
+    named = [OutputInfo(name=f"y{i}", unit="1") for i in range(decoder.n_outputs)] if outputs is None else outputs
     manifest = Manifest(
-        decoder=name,
+        decoder=decoder.name,
         hyper_parameters=decoder.hyper_parameters,
-        n_channels=n_channels,
-        channels=tuple(f"ch{i}" for i in range(n_channels)),
+        weight_bits=next((codes.bits for codes in decoder.row_codes.values()), FLOAT_BITS),
+        n_channels=decoder.n_channels,
+        channels=tuple(f"ch{i}" for i in range(decoder.n_channels)),
         bin_s=bin_s,
-        outputs=tuple(OutputInfo(name=f"y{i}", unit="1") for i in range(n_outputs)),
+        outputs=tuple(named),
         output_filters=OutputFilterSettings() if output_filters is None else output_filters,
         training=TrainingInfo(
-            source="untrained",
-            fingerprint="0" * 64,
+            source=source,
+            fingerprint=fingerprint,
             split=(split.train, split.validation, split.test),
             preset=preset,
             recipe={},
@@ -88,14 +115,9 @@ def untrained(
             best_epoch=0,
             seconds=0.0,
         ),
-        versions={
-            "bmi-decoder": bmi_decoder.__version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        },
+        versions=versions(),
     )
-    return decoder, Bundle(manifest, lower(decoder), export_weights(decoder), export_onnx(decoder))
+    return Bundle(manifest, lower(decoder), export_weights(decoder), export_onnx(decoder))
 
 
 def main(order: str, path: Path) -> int:

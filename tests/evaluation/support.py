@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from scipy.signal import lfilter
 
-from bmi_decoder.bundle import Bundle, Manifest, OutputInfo, TrainingInfo
+from bmi_decoder.bundle import Bundle, OutputInfo
 from bmi_decoder.config import BlockFilterSettings, OutputFilterSettings
 from bmi_decoder.decoders.registry import build_decoder
 from bmi_decoder.recording import Output, Recording
-from bmi_decoder.training.export import export_onnx, export_weights, lower
+from bmi_decoder.training.untrained import bundle_of
 
 N_CHANNELS, BIN_S = 12, 0.02
 OUTPUTS = (Output("x_velocity", "m/s"), Output("y_velocity", "m/s"))
@@ -37,25 +37,11 @@ def bundle(
     module = build_decoder(decoder, N_CHANNELS, 2, settings)
     module.finalise(x_step=1.0)
     module.eval()
-    manifest = Manifest(
-        decoder=decoder,
-        hyper_parameters=module.hyper_parameters,
-        n_channels=N_CHANNELS,
-        channels=tuple(f"ch{i}" for i in range(N_CHANNELS)),
-        bin_s=BIN_S,
-        outputs=tuple(OutputInfo(name=output.name, unit=output.unit) for output in OUTPUTS),
+    return bundle_of(
+        module,
+        BIN_S,
+        source="made up",
+        fingerprint="0" * 64 if trained_on is None else trained_on.fingerprint(),
+        outputs=[OutputInfo(name=output.name, unit=output.unit) for output in OUTPUTS],
         output_filters=filters,
-        training=TrainingInfo(
-            source="made up",
-            fingerprint="0" * 64 if trained_on is None else trained_on.fingerprint(),
-            split=(0.7, 0.1, 0.2),
-            preset="best",
-            recipe={},
-            seed=0,
-            epochs=0,
-            best_epoch=0,
-            seconds=0.0,
-        ),
-        versions={},
     )
-    return Bundle(manifest, lower(module), export_weights(module), export_onnx(module))

@@ -13,7 +13,6 @@ from torch import Tensor
 from bmi_decoder.bundle import Bundle, write_bundle
 from bmi_decoder.cli import main
 from bmi_decoder.config import InputFilterSettings, SplitSettings
-from bmi_decoder.decoders.check_deployed import _manifest
 from bmi_decoder.decoders.check_probe import Trial
 from bmi_decoder.decoders.decoder import Decoder
 from bmi_decoder.decoders.registry import build_decoder, decoder_class, decoder_names
@@ -24,11 +23,11 @@ from bmi_decoder.formats import write_npz
 from bmi_decoder.layers.lif import Lif
 from bmi_decoder.recording import Recording
 from bmi_decoder.simulation import SubjectSettings, simulate
-from bmi_decoder.training.export import export_weights
 from bmi_decoder.training.initial import begin_from
 from bmi_decoder.training.run_key import run_key
 from bmi_decoder.training.settings import TrainSettings
 from bmi_decoder.training.train import train
+from bmi_decoder.training.untrained import bundle_of
 
 SIZES: dict[str, Any] = {"hidden1": 24, "hidden2": 16}
 N_TRAINED = 1050
@@ -67,7 +66,7 @@ def test_the_same_decoder_goes_on_where_the_bundle_is(name: str) -> None:
     settings = cls.adapt(cls.presets["best"].hyper_parameters, 0.05, are_counts=True)
     trial = Trial(lambda: cls(12, 2, **settings), "counts", 200, 1e-4, None)
     source = trial.ready()
-    bundle = Bundle(_manifest(trial), None, export_weights(source), b"")
+    bundle = bundle_of(source, 0.05)
     x = trial.x[1] * torch.linspace(0, 2, 12).round()
     decoder = started(name, bundle, x, source.hyper_parameters)
     want, got = source(x[None])[0], decoder(x[None])[0]
