@@ -48,9 +48,10 @@ def whole_numbers(option: str, text: str, at_least: int) -> list[int]:
 _KINDS: dict[type, str] = {int: "a whole number", float: "a number"}
 
 
-def add_rounds(parser: argparse.ArgumentParser) -> None:
+def add_rounds(parser: argparse.ArgumentParser, default: int = 5) -> None:
     """Add ``--rounds``."""
-    parser.add_argument("--rounds", type=positive(int), default=5, metavar="N", help="turns of each (default 5)")
+    help_ = f"turns of each (default {default})"
+    parser.add_argument("--rounds", type=positive(int), default=default, metavar="N", help=help_)
 
 
 def add_walk(parser: argparse.ArgumentParser) -> None:

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99.9": 99.9, "max": 100.0}
+from services.percentiles import percentiles
 
 
 def microseconds(rounds: Sequence[npt.NDArray[Any]]) -> dict[str, float]:
     """Percentiles over all rounds of times in nanoseconds, in us."""
-    values = np.concatenate(rounds) / 1e3
-    return {name: round(float(np.percentile(values, at)), 3) for name, at in PERCENTILES.items()}
+    return percentiles(np.concatenate(rounds) / 1e3, digits=3)
 
 
 def median_ratio(these: Sequence[npt.NDArray[Any]], those: Sequence[npt.NDArray[Any]]) -> float:

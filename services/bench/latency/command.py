@@ -13,6 +13,7 @@ from bmi_decoder.commands.options import add_json, check_output, parse_assignmen
 from bmi_decoder.commands.training_extra import require_training_extra
 from bmi_decoder.errors import InputError
 from bmi_decoder.evaluation.report.page import write_page
+from services.bench.arguments import add_rounds
 from services.bench.host import host
 from services.bench.latency.lanes import Lane, floor_lane, peer_lane, worker_lane
 from services.bench.latency.report import latency_page
@@ -53,7 +54,7 @@ def register(subparsers: Any) -> None:
         "command has {stream} and {endpoint}, see docs/how-to/compare-latency.md",
     )
     parser.add_argument("--seconds", type=positive_seconds, default=10.0, metavar="S", help="per turn (default 10)")
-    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="turns of each lane (default 3)")
+    add_rounds(parser, default=3)
     parser.add_argument("--report", type=Path, metavar="DIR", help="write a page with pictures here, DIR/index.html")
     add_json(parser)
     parser.set_defaults(run=run)
@@ -61,8 +62,6 @@ def register(subparsers: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, print a table, write what was asked for."""
-    if options.rounds < 1:
-        raise InputError(f"--rounds must be 1 or more, got {options.rounds}")
     check_output(options.json)
     check_output(options.report, makes_folders=True)
     configure_lsl("loopback")

@@ -10,7 +10,7 @@ import numpy as np
 from bmi_decoder.evaluation.report.chart import Chart, legend
 from bmi_decoder.evaluation.report.page import figures, page, paragraph, section, table
 from services.bench.latency.rounds import STAGES, Round
-from services.bench.latency.summary import PERCENTILES
+from services.percentiles import PERCENTILES
 
 _STYLES = ("truth", "raw", "low_latency", "high_accuracy")
 

@@ -6,17 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from services.bench.latency.lanes import FLOOR
 from services.bench.latency.rounds import STAGES, Round
-
-PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99.9": 99.9, "max": 100.0}
-
-
-def percentiles(values: npt.NDArray[np.float64]) -> dict[str, float]:
-    """The percentiles that are reported, rounded to a tenth."""
-    return {name: round(float(np.percentile(values, at)), 1) for name, at in PERCENTILES.items()}
+from services.percentiles import PERCENTILES, percentiles
 
 
 def summarise(rounds: Sequence[Round]) -> dict[str, dict[str, Any]]:
