@@ -61,8 +61,9 @@ class OnnxExecutor:
         self._n_channels = n_channels
         self._check_outputs(n_outputs)
         self._front, self._back = front, back
+        self._row, self._published = self.rows()
+        self._filtered, self._ones = np.zeros_like(self._row), np.ones_like(self._row)
         self._raw = np.zeros((1, n_outputs), np.float32)
-        self._filtered = np.zeros((1, self._n_channels), np.float32)
         self.reset()
 
     def _check_outputs(self, n_outputs: int) -> None:
@@ -109,20 +110,21 @@ class OnnxExecutor:
     def run_into(self, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> None:
         """Run the rows of `x` (T, C) into `y` (T, V * K)."""
         for t in range(len(x)):
-            row = x[t : t + 1]
+            row = self._row
+            row[0] = x[t]
             if self._front is not None:
                 self._front.run_into(row, self._filtered)
                 row = self._filtered
             feeds = dict(zip(self._names, [row, *self._states], strict=True))
             self._raw[:], *self._states = self._session.run(None, feeds)
-            self._back.run_into(self._raw, y[t : t + 1])
+            self._back.run_into(self._raw, self._published)
+            y[t] = self._published[0]
 
     def rehearse(self) -> None:
         """Run one row in vain: state and outputs stay as they are."""
         if self._front is not None:
             self._front.rehearse()
-        row = np.ones((1, self._n_channels), np.float32)
-        self._session.run(None, dict(zip(self._names, [row, *self._states], strict=True)))
+        self._session.run(None, dict(zip(self._names, [self._ones, *self._states], strict=True)))
         self._back.rehearse()
 
     def rows(self, n: int = 1) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
