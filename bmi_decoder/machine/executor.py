@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bmi_decoder.errors import InputError
+from bmi_decoder.machine.call import Call
 from bmi_decoder.machine.program import Program
-from bmi_decoder.machine.run import run
+from bmi_decoder.machine.run import run, run_call
 
 
 class Executor:
@@ -24,8 +25,12 @@ class Executor:
         self.program = program
         self._arena = np.zeros(program.arena_size, np.float32)
         self._scratch = np.zeros_like(self._arena)
-        self._idle = self.rows()
-        self._idle[0][:] = 1
+        constants, row_sizes = (program.instructions, program.params), (program.n_inputs, program.n_outputs)
+        self._call = Call(*constants, self._arena, *row_sizes)
+        self._rehearsal = Call(*constants, self._scratch, *row_sizes)
+        x, y = self.rows()
+        x[:] = 1
+        self._rehearsal.bind(x, y)
         self._n_state = program.initial_state.size
         self.reset()
 
@@ -53,11 +58,19 @@ class Executor:
         self._arena[: self._n_state] = array
 
     def run_into(self, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> None:
-        """Run the rows of `x` (T, n_inputs) into `y` (T, n_outputs); both C-contiguous float32, unchecked.
+        """Run the rows of `x` (T, n_inputs) into `y` (T, n_outputs), both C-contiguous float32.
 
-        This is the hot path: the caller made both arrays once, with `rows`.
+        This is the hot path: the caller made both arrays once, with `rows`. They are checked when they change.
+
+        Raises
+        ------
+        ValueError
+            If they are not such arrays.
         """
-        run(self.program.instructions, self.program.params, self._arena, x, y)
+        call = self._call
+        if x is not call.x or y is not call.y:
+            call.bind(x, y)
+        run_call(call.address)
 
     def rehearse(self) -> None:
         """Run one row in vain: state and outputs stay as they are, but all of it is in the processor's caches.
@@ -65,7 +78,7 @@ class Executor:
         The row has no zeros, because rows of weights are read only for inputs that are not zero.
         """
         np.copyto(self._scratch, self._arena)
-        run(self.program.instructions, self.program.params, self._scratch, *self._idle)
+        run_call(self._rehearsal.address)
 
     def rows(self, n: int = 1) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Input and output arrays of `n` rows for `run_into`."""
@@ -85,5 +98,5 @@ class Executor:
         if rows.dtype.kind not in "biuf":
             raise InputError(f"input must be real numbers, got dtype {rows.dtype}")
         y = np.zeros((len(rows), self.program.n_outputs), np.float32)
-        self.run_into(np.ascontiguousarray(rows, np.float32), y)
+        run(self.program.instructions, self.program.params, self._arena, np.ascontiguousarray(rows, np.float32), y)
         return y

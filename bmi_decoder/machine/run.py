@@ -1,7 +1,11 @@
 """The one compiled function that runs every program, live and offline."""
 
 import numba
+import numpy as np
+import numpy.typing as npt
 
+from bmi_decoder.machine.call import N_FIELDS, Call, float32_at, int64_at
+from bmi_decoder.machine.instruction import WIDTH
 from bmi_decoder.machine.kernels.attention import LINEAR_ATTENTION, linear_attention
 from bmi_decoder.machine.kernels.bif import BIF, BIF_DRIVEN, ROUND_HALF_UP, bif, bif_driven, round_half_up
 from bmi_decoder.machine.kernels.causal_conv import CAUSAL_CONV, causal_conv
@@ -51,16 +55,18 @@ _SPIKING_SELF_ATTENTION = SPIKING_SELF_ATTENTION.opcode
 _RESONATE_FIRE = RESONATE_FIRE.opcode
 
 
-@numba.njit(
-    "void(int64[:,::1], float32[::1], float32[::1], float32[:,::1], float32[:,::1])",
-    error_model="numpy",
-    cache=True,
-)
-def run(program, params, arena, x, y):  # type: ignore[no-untyped-def]
-    """Run a verified program for each row of `x`, writing each row of `y`.
+@numba.njit("void(int64)", error_model="numpy", cache=True)
+def machine(address):  # type: ignore[no-untyped-def]
+    """Run a verified program for each row of `x`, writing each row of `y`: those of the `Call` at this address.
 
     Nothing is bounds-checked here: only programs that `Program.verify` accepted may be run.
     """
+    call = numba.carray(int64_at(address), (N_FIELDS,))
+    program = numba.carray(int64_at(call[0]), (call[1], WIDTH))
+    params = numba.carray(float32_at(call[2]), (call[3],))
+    arena = numba.carray(float32_at(call[4]), (call[5],))
+    x = numba.carray(float32_at(call[6]), (call[7], call[8]))
+    y = numba.carray(float32_at(call[9]), (call[7], call[10]))
     for t in range(x.shape[0]):
         for i in range(program.shape[0]):
             o = program[i]
@@ -137,3 +143,20 @@ def run(program, params, arena, x, y):  # type: ignore[no-untyped-def]
                 rms_norm(arena, params, o[1], o[2], o[3], o[4], o[5])
             elif op == _SPIKING_SELF_ATTENTION:
                 spiking_self_attention(arena, params, o[1], o[2], o[3], o[4], o[5], o[6], o[7], o[8])
+
+
+run_call = machine.overloads[machine.signatures[0]].entry_point
+"""The compiled function itself, without numba's choice among signatures: `Call.address` to None."""
+
+
+def run(
+    instructions: npt.NDArray[np.int64],
+    params: npt.NDArray[np.float32],
+    arena: npt.NDArray[np.float32],
+    x: npt.NDArray[np.float32],
+    y: npt.NDArray[np.float32],
+) -> None:
+    """Run a verified program for each row of `x`, writing each row of `y`; see `Call` for the arrays."""
+    call = Call(instructions, params, arena, x.shape[1], y.shape[1])
+    call.bind(x, y)
+    run_call(call.address)

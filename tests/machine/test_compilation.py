@@ -12,9 +12,9 @@ from bmi_decoder.machine.kernels import jit
 
 
 def test_machine_is_compiled_once_for_all_programs() -> None:
-    from bmi_decoder.machine.run import run
+    from bmi_decoder.machine.run import machine
 
-    assert len(run.signatures) == 1
+    assert len(machine.signatures) == 1
 
 
 def test_cache_directory_follows_sources_and_environment(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]

@@ -104,6 +104,17 @@ def test_the_hot_path_is_the_same_function() -> None:
     assert (x.shape, y.shape, x.dtype, y.dtype) == ((7, 6), (7, 8), np.float32, np.float32)
 
 
+def test_the_hot_path_takes_rows_of_any_number_and_no_others() -> None:
+    machine = Executor(PROGRAM)
+    y = np.zeros_like(WHOLE)
+    for start, stop in ((0, 20), (20, 21), (21, 50)):
+        machine.run_into(ROWS[start:stop], y[start:stop])
+    assert np.array_equal(y, WHOLE)
+    for x in (ROWS[:, :5].copy(), ROWS[:49], ROWS.astype(np.float64), np.asfortranarray(ROWS), ROWS[0]):
+        with pytest.raises(ValueError, match=r"^x must|^y must"):
+            machine.run_into(x, y)
+
+
 def test_a_reset_leaves_no_trace_of_broken_input() -> None:
     machine = Executor(PROGRAM)
     broken = ROWS.copy()

@@ -14,7 +14,7 @@ import hashlib, re
 import numpy as np
 from bmi_decoder.machine.builder import Builder
 from bmi_decoder.machine.executor import Executor
-from bmi_decoder.machine.run import run
+from bmi_decoder.machine.run import machine
 
 random = np.random.default_rng(0)
 builder = Builder(182)
@@ -24,9 +24,10 @@ x = builder.linear(x, random.standard_normal((61, 182)).astype(np.float32), None
 x = builder.fir(x, random.random(33), "filter")
 builder.output(x)
 y = Executor(builder.build()).run(random.poisson(0.3, (300, 182)))
-(signature,) = run.signatures
-calls = re.findall(r"call [^@]*@[^(]*kernels[^(]*", run.inspect_llvm(signature)) if run.stats.cache_misses else []
-print(hashlib.sha256(y.tobytes()).hexdigest(), sum(run.stats.cache_misses.values()), len(calls))
+(signature,) = machine.signatures
+misses = sum(machine.stats.cache_misses.values())
+calls = re.findall(r"call [^@]*@[^(]*kernels[^(]*", machine.inspect_llvm(signature)) if misses else []
+print(hashlib.sha256(y.tobytes()).hexdigest(), misses, len(calls))
 """
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bmi_decoder.machine.call import Call
 from bmi_decoder.machine.instruction import Instruction
 from bmi_decoder.machine.instruction_set import INSTRUCTIONS
 from bmi_decoder.machine.kernels.linear import LINEAR
-from bmi_decoder.machine.run import run
+from bmi_decoder.machine.run import run_call
 from bmi_decoder.machine.single import Placed, place
 
 TYPICAL_SIZES = {
@@ -121,7 +122,14 @@ def _touched(placed: Placed) -> int:
     )
 
 
-def _runner(table: npt.NDArray[np.int64], *arrays: npt.NDArray[np.float32]) -> Callable[[], None]:
+def _runner(
+    table: npt.NDArray[np.int64],
+    params: npt.NDArray[np.float32],
+    arena: npt.NDArray[np.float32],
+    x: npt.NDArray[np.float32],
+    y: npt.NDArray[np.float32],
+) -> Callable[[], None]:
     # Through `place`, every range lies inside these arrays; the verifier would want whole programs.
-    program = np.ascontiguousarray(table)
-    return lambda: run(program, *arrays)
+    call = Call(np.ascontiguousarray(table), params, arena, x.shape[1], y.shape[1])
+    call.bind(x, y)
+    return lambda: run_call(call.address)
