@@ -45,6 +45,24 @@ def whole_numbers(option: str, text: str, at_least: int) -> list[int]:
     return values
 
 
+def load(option: str, text: str) -> tuple[float, int]:
+    """Bins per second and channels, from ``250x96``.
+
+    Raises
+    ------
+    InputError
+        If it is no such pair.
+    """
+    rate, separator, channels = text.partition("x")
+    try:
+        rate_hz, n_channels = float(rate), int(channels)
+    except ValueError:
+        rate_hz = n_channels = 0
+    if not separator or not rate_hz > 0 or n_channels < 1:
+        raise InputError(f"{option} has bins per second x channels such as 250x96, got {text!r}")
+    return rate_hz, n_channels
+
+
 _KINDS: dict[type, str] = {int: "a whole number", float: "a number"}
 
 

@@ -6,7 +6,7 @@ import argparse
 import importlib
 from typing import Any
 
-_BENCHES = ("latency", "decoders", "filters", "machine")
+_BENCHES = ("latency", "sessions", "decoders", "filters", "machine")
 
 
 def register(subparsers: Any) -> None:

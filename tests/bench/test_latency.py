@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bmi_decoder.errors import InputError
-from services.bench.latency.command import _load
+from services.bench.arguments import load
 from services.bench.latency.lanes import FLOOR, peer_lane
 from services.bench.latency.report import latency_page
 from services.bench.latency.rounds import STAGES, Round
@@ -37,7 +37,7 @@ def test_stages_are_given_where_a_lane_has_them() -> None:
 @pytest.mark.parametrize("text", ["250", "x96", "0x96", "250x0", "250x9.5", "nanx96"])
 def test_a_load_that_is_none(text: str) -> None:
     with pytest.raises(InputError, match="250x96"):
-        _load(text)
+        load("--loads", text)
 
 
 def test_a_peer_needs_both_places() -> None:

@@ -40,6 +40,22 @@ def test_a_peer_that_does_not_pass_anything_on(tmp_path: Path) -> None:
     assert "broken" in said
 
 
+def test_two_sessions_at_once(tmp_path: Path) -> None:
+    out = tmp_path / "sessions.json"
+    status, said = command(
+        *("bench", "sessions", "--bundle", demo_bundle(), "--counts", "2", "--seconds", "2", "--period", "1"),
+        *("--json", out),
+    )
+    assert status == 0, said
+    (result,) = json.loads(out.read_text())["sessions"]
+    assert result["samples"] + result["missing"] == 1000
+    assert result["samples"] > 800
+    assert result["latency_us"]["p50"] <= result["latency_us"]["p99"] <= result["worst_session_p99_us"]
+    assert [period["at_s"] for period in result["periods"]] == [1.0, 2.0]
+    for period in result["periods"]:
+        assert 0 < period["unique_mb"] <= period["shared_mb"] <= period["resident_mb"]
+
+
 def test_steps_of_a_decoder_in_three_runtimes(tmp_path: Path) -> None:
     out = tmp_path / "decoders.json"
     status, said = command(

@@ -11,9 +11,8 @@ from typing import Any
 from bmi_decoder.bundle import Bundle, read_bundle
 from bmi_decoder.commands.options import add_json, check_output, parse_assignments, positive_seconds, say, write_json
 from bmi_decoder.commands.training_extra import require_training_extra
-from bmi_decoder.errors import InputError
 from bmi_decoder.evaluation.report.page import write_page
-from services.bench.arguments import add_rounds
+from services.bench.arguments import add_rounds, load
 from services.bench.host import host
 from services.bench.latency.lanes import Lane, floor_lane, peer_lane, worker_lane
 from services.bench.latency.report import latency_page
@@ -100,19 +99,9 @@ def _bundles(options: argparse.Namespace) -> list[tuple[str, Bundle]]:
     require_training_extra("bench latency --decoder")
     chosen = parse_assignments(options.set)
     return [
-        (options.decoder, untrained_bundle(options.decoder, chosen, *_load(load))) for load in options.loads.split(",")
+        (options.decoder, untrained_bundle(options.decoder, chosen, *load("--loads", text)))
+        for text in options.loads.split(",")
     ]
-
-
-def _load(text: str) -> tuple[float, int]:
-    rate, separator, channels = text.partition("x")
-    try:
-        rate_hz, n_channels = float(rate), int(channels)
-    except ValueError:
-        rate_hz = n_channels = 0
-    if not separator or not rate_hz > 0 or n_channels < 1:
-        raise InputError(f"--loads has bins per second x channels such as 250x96,1000x96, got {text!r}")
-    return rate_hz, n_channels
 
 
 def _lanes(name: str, bundle: Bundle, peers: list[str], folder: Path) -> list[Lane]:

@@ -85,7 +85,8 @@ def measure(
         receiver = start(
             "receiver", ["-m", "services.bench.latency.receiver", str(log), *(lane.endpoint for lane in lanes)]
         )
-        run = _Run(lanes, children, source, receiver, rate_hz, _opened(source, pushes), _opened(receiver, log))
+        readers = opened_log(source, pushes), opened_log(receiver, log)
+        run = _Run(lanes, children, source, receiver, rate_hz, *readers)
         for index in range(len(lanes)):
             run.warm_up(index)
         rounds = []
@@ -147,7 +148,7 @@ class _Run:
         self._receptions.new_rows()
         self._source.tell(f"{index} {n_samples}")
         first = float(self._source.next_line().removeprefix("pushed"))
-        pushed = self._pushes.new_rows()[:, 0]
+        pushed = self._pushes.new_rows()[:, 2]
         gathered = [np.empty((0, 3))]
         deadline = time.monotonic() + patience_s
         while sum(map(len, gathered)) < n_samples and time.monotonic() < deadline:
@@ -176,11 +177,18 @@ def _stages(flight: Path, rows: npt.NDArray[np.float64]) -> dict[str, npt.NDArra
     return {name: (moments[i + 1] - moments[i]) * 1e6 for i, name in enumerate(STAGES)}
 
 
-def _opened(receiver: Child, log: Path) -> RowLogReader:
+def opened_log(writer: Child, log: Path) -> RowLogReader:
+    """A reader of the log that a child process is about to make.
+
+    Raises
+    ------
+    BmiError
+        If it ends, or takes too long.
+    """
     deadline = time.monotonic() + _START_S
     while not log.exists():
-        receiver.check()
+        writer.check()
         if time.monotonic() > deadline:
-            raise BmiError(f"the receiver did not start within {_START_S:g} s")
+            raise BmiError(f"the {writer.name} did not start within {_START_S:g} s")
         time.sleep(_POLL_S)
     return RowLogReader(log)

@@ -1,8 +1,9 @@
 """``python -m services.bench.latency.source LOG CHANNELS RATE STREAM ...``: the rig of a latency measurement.
 
 Opens one outlet per stream. For each line ``INDEX SAMPLES`` on standard input it pushes that many samples of
-Poisson counts to the outlet of that index, at the rate, and prints ``pushed`` with the stamp of the first. Stamps are
-regular, as those of an acquisition system are; the row log has the moment of each push. All lanes of a measurement
+Poisson counts to the outlet of that index, at the rate, and prints ``pushed`` with the stamp of the first. With ``all``
+for an index every outlet gets that many, their phases spread over the time between two samples. Stamps are regular, as
+those of an acquisition system are; the row log has outlet, stamp and moment of each push. All lanes of a measurement
 are fed by this one process, so that they see the same sender.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,11 +30,12 @@ def main(log_path: Path, n_channels: int, rate_hz: float, streams: Sequence[str]
     """Serve rounds until standard input ends."""
     outlets = [_open(stream, n_channels, rate_hz) for stream in streams]
     counts = np.random.default_rng(0).poisson(_MEAN_RATE_HZ / rate_hz, (_PREPARED, n_channels)).astype(np.float32)
-    log = RowLogWriter(log_path, 1)
+    log = RowLogWriter(log_path, 3)
     print("open", flush=True)
     for line in sys.stdin:
-        index, n_samples = map(int, line.split())
-        first = _push(outlets[index], counts, rate_hz, n_samples, log)
+        which, n_samples = line.split()
+        chosen = dict(enumerate(outlets)) if which == "all" else {int(which): outlets[int(which)]}
+        first = _push(chosen, counts, rate_hz, int(n_samples), log)
         print("pushed", repr(first), flush=True)
 
 
@@ -43,19 +45,25 @@ def _open(stream: str, n_channels: int, rate_hz: float) -> pylsl.StreamOutlet:
 
 
 def _push(
-    outlet: pylsl.StreamOutlet, counts: npt.NDArray[np.float32], rate_hz: float, n_samples: int, log: RowLogWriter
+    outlets: Mapping[int, pylsl.StreamOutlet],
+    counts: npt.NDArray[np.float32],
+    rate_hz: float,
+    n_samples: int,
+    log: RowLogWriter,
 ) -> float:
     """Push, each sample when its stamp says; returns the first stamp."""
     rows = [ctypes.c_void_p(row.ctypes.data) for row in counts]
     push, clock, through = lib.lsl_push_sample_ftp, lib.lsl_local_clock, ctypes.c_int(1)
+    phases = [(index, outlet.obj, place / len(outlets)) for place, (index, outlet) in enumerate(outlets.items())]
     first = clock()
     for i in range(n_samples):
-        stamp = first + i / rate_hz
-        wait = stamp - clock()
-        if wait > 0:
-            time.sleep(wait)
-        log.append(clock())
-        push(outlet.obj, rows[i % _PREPARED], ctypes.c_double(stamp), through)
+        for index, outlet, phase in phases:
+            stamp = first + (i + phase) / rate_hz
+            wait = stamp - clock()
+            if wait > 0:
+                time.sleep(wait)
+            log.append(index, stamp, clock())
+            push(outlet, rows[i % _PREPARED], ctypes.c_double(stamp), through)
     return float(first)
 
 

@@ -1,0 +1,1 @@
+"""``bmi-decoder bench sessions``: many workers at once, and one for long."""
