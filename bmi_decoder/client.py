@@ -28,6 +28,8 @@ from pydantic import TypeAdapter
 
 from bmi_decoder import wire
 from bmi_decoder.errors import BmiError
+from bmi_decoder.event_stream import follow
+from bmi_decoder.events import AnyEvent
 from bmi_decoder.rest_models import DecoderDetail, DecoderInfo, RevisionInfo, SessionStatus, StreamInfo
 
 ALL_TOPICS = (wire.ESTIMATE, wire.HEALTH, wire.HEARTBEAT)
@@ -336,6 +338,31 @@ class ControlClient:
         """Delete a session that does not run, and its files."""
         self._request("DELETE", _path(name))
 
+    def events(self, session: str | None = None, last_id: str | None = None) -> Iterator[AnyEvent]:
+        """What happens from now on, for ever: states of sessions, health events, swaps, jobs.
+
+        Connects again by itself when the connection is lost, or the control plane is started anew; a `GapEvent` says
+        where events are missing.
+
+        Parameters
+        ----------
+        session : str, optional
+            Leave out the events of other sessions.
+        last_id : str, optional
+            Begin behind the event of this id.
+
+        Raises
+        ------
+        ControlError
+            If the control plane cannot be reached at first, or refuses.
+        """
+        try:
+            yield from follow(self._http, session, last_id)
+        except httpx.HTTPStatusError as error:
+            raise self._refusal(error.response, "GET", "/v1/events") from None
+        except httpx.TransportError as error:
+            raise self._no_answer(error) from None
+
     def _session(self, method: str, path: str, **content: Any) -> SessionStatus:
         return SessionStatus.model_validate_json(self._request(method, path, **content).content)
 
@@ -343,21 +370,26 @@ class ControlClient:
         try:
             answer = self._http.request(method, path, **content)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise ControlError(
-                f"no answer from the control plane at {self._http.base_url}: {error}; is bmi-decoder serve running?"
-            ) from None
+            raise self._no_answer(error) from None
         if answer.is_success:
             return answer
+        raise self._refusal(answer, method, path)
+
+    def _no_answer(self, error: Exception) -> ControlError:
+        return ControlError(
+            f"no answer from the control plane at {self._http.base_url}: {error}; is bmi-decoder serve running?"
+        )
+
+    def _refusal(self, answer: httpx.Response, method: str, path: str) -> ControlError:
         try:
             problem = answer.json()
-            detail = str(problem["detail"])
+            return ControlError(str(problem["detail"]), answer.status_code, problem)
         except (ValueError, KeyError, TypeError):
-            raise ControlError(
+            return ControlError(
                 f"{self._http.base_url} answered {answer.status_code} to {method} {path}, which is not "
                 "an answer of a control plane; is the address right?",
                 answer.status_code,
-            ) from None
-        raise ControlError(detail, answer.status_code, problem)
+            )
 
 
 def _decoder(decoder_id: str) -> str:

@@ -10,8 +10,11 @@ from fastapi import FastAPI, Security
 from fastapi.openapi.utils import get_openapi
 from fastapi.security import HTTPBearer
 
-from services.control import decoders, docs_page, health, problem, sessions, streams
+from services.control import decoders, docs_page, events, health, problem, sessions, streams
+from services.control.announcer import Announcer
 from services.control.context import Control
+from services.control.database import Database
+from services.control.event_log import EventLog
 from services.control.library import Library
 from services.control.places import DataDirectory, exclusive
 from services.control.security import Guard
@@ -51,7 +54,7 @@ def create_app(settings: ControlSettings) -> FastAPI:
     docs_page.install(app)
     guarded = [Security(HTTPBearer(auto_error=False))] if settings.token is not None else []
     app.include_router(health.router)
-    for module in (decoders, sessions, streams):
+    for module in (decoders, sessions, streams, events):
         app.include_router(module.router, dependencies=guarded)
     app.openapi = _openapi(app, settings)  # type: ignore[method-assign]
     return app
@@ -65,14 +68,17 @@ def _lifespan(settings: ControlSettings) -> Callable[[FastAPI], AbstractAsyncCon
             held.enter_context(exclusive(places.root))
             held.callback(places.release_shared_memory)
             places.remove_unfinished_uploads()
-            store = Store(places.database)
-            held.callback(store.close)
-            supervisor = Supervisor(places, store, settings.start_wait_s)
-            app.state.control = Control(settings, places, store, Library(places, store), supervisor)
+            database = Database(places.database)
+            held.callback(database.close)
+            store, event_log = Store(database), EventLog()
+            supervisor = Supervisor(places, store, event_log, settings.start_wait_s)
+            app.state.control = Control(settings, places, store, Library(places, store), supervisor, event_log)
             try:
                 await supervisor.open()
-                yield
+                async with Announcer(store, supervisor, event_log).running():
+                    yield
             finally:
+                event_log.close()
                 await supervisor.close()
 
     return lifespan

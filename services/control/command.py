@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,14 +88,20 @@ def default_data_dir() -> Path:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn that says when it accepts connections and leaves signals to us."""
+    """Uvicorn that says when it accepts connections, ends streams when it closes, and leaves signals to us."""
 
-    url = ""
+    def __init__(self, config: uvicorn.Config, url: str, end_streams: Callable[[], None]) -> None:
+        super().__init__(config)
+        self.url, self.end_streams = url, end_streams
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             print(f"bmi-decoder serving on {self.url}  (docs: {self.url}/docs)", flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.end_streams()
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -112,8 +118,7 @@ async def _serve(app: FastAPI, listening: socket.socket, url: str) -> None:
         server_header=False,
         timeout_graceful_shutdown=_CLOSE_REQUESTS_S,
     )
-    server = _Server(config)
-    server.url = url
+    server = _Server(config, url, lambda: app.state.control.events.close())
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, setattr, server, "should_exit", True)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from services.control.event_log import EventLog
 from services.control.library import Library
 from services.control.places import DataDirectory
 from services.control.settings import ControlSettings
@@ -23,6 +24,7 @@ class Control:
     store: Store
     library: Library
     supervisor: Supervisor
+    events: EventLog
 
 
 def _control(request: Request) -> Control:

@@ -8,9 +8,10 @@ from typing import Any
 from bmi_decoder.bundle import read_bundle
 from bmi_decoder.errors import BundleError
 from bmi_decoder.rest_models import DecoderDetail, DecoderInfo
+from services.control.database import now
 from services.control.places import DataDirectory, move_durably
 from services.control.problem import Problem, bad_value, not_found
-from services.control.store import Store, now
+from services.control.store import Store
 from services.control.tables import DecoderRow
 from services.control.upload import Upload
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Body
 from fastapi.concurrency import run_in_threadpool
 
 from bmi_decoder.config import SessionSettings
+from bmi_decoder.events import SessionEvent
 from bmi_decoder.rest_models import RevisionInfo, SessionChange, SessionStatus
 from services.control.context import Control, ControlDep
 from services.control.problem import Problem, not_found, responses
@@ -45,6 +46,7 @@ async def create_session(settings: NewSession, control: ControlDep) -> SessionSt
     if await run_in_threadpool(control.store.add_session, settings) is None:
         await run_in_threadpool(check_session, control, settings)
         raise _name_taken(settings.name)
+    control.events.publish(SessionEvent(session=settings.name, action="created"))
     return await _status(control, settings.name)
 
 
@@ -111,6 +113,7 @@ async def change_session(name: str, change: SessionChange, control: ControlDep) 
         raise
     if not done:
         raise await _not_while_running(control, name, "changed")
+    control.events.publish(SessionEvent(session=name, action="changed"))
     return await _status(control, name)
 
 
@@ -135,6 +138,7 @@ async def rollback_session(name: str, control: ControlDep) -> SessionStatus:
         raise
     if not done:
         raise await _not_while_running(control, name, "rolled back")
+    control.events.publish(SessionEvent(session=name, action="changed"))
     return await _status(control, name)
 
 
@@ -152,6 +156,7 @@ async def delete_session(name: str, control: ControlDep) -> None:
     await _existing(control, name)
     if not await control.supervisor.remove(name):
         raise await _not_while_running(control, name, "deleted")
+    control.events.publish(SessionEvent(session=name, action="deleted"))
 
 
 def _changed(control: Control, row: SessionRow, change: SessionChange) -> SessionSettings:

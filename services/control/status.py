@@ -6,10 +6,21 @@ from typing import Any, cast
 
 from bmi_decoder.config import OutputFilterSettings
 from bmi_decoder.rest_models import Latency, RealtimeGrant, SessionState, SessionStatus
-from services.control.supervised import Supervised
+from services.control.supervised import Live, Supervised
 from services.control.tables import DecoderRow, SessionRow
 
 _COUNTERS = ("bins_in", "bins_decoded", "bins_lost", "bins_duplicated", "bins_invalid")
+
+
+def session_state(row: SessionRow, session: Supervised, live: Live | None) -> tuple[SessionState, str] | None:
+    """State and message; None while a worker is on its way out, when there is no true answer."""
+    if live is None:
+        return None if session.worker is not None else _resting_state(row, session)
+    if live.final:
+        return None
+    if live.status is None:
+        return "starting", ""
+    return cast(SessionState, live.status.state), live.status.message
 
 
 def session_status(row: SessionRow, decoder: DecoderRow, session: Supervised) -> SessionStatus | None:
@@ -20,25 +31,20 @@ def session_status(row: SessionRow, decoder: DecoderRow, session: Supervised) ->
     settles the session and asks again.
     """
     settings = row.session_settings
-    figures: dict[str, Any] = dict(row.last or {})
-    state, message = _resting_state(row, session)
-    endpoint, revision, age, realtime = settings.endpoint, row.revision, None, []
     live = session.live()
-    if live is None:
-        if session.worker is not None:
-            return None
-    elif live.final:
+    found = session_state(row, session, live)
+    if found is None:
         return None
-    else:
-        figures, state, message = {}, "starting", ""
-        if live.status is not None:
-            said = live.status
-            figures = {name: getattr(said, name) for name in _COUNTERS} | {"latency_us": session.latency_us()}
-            state, message = cast(SessionState, said.state), said.message
-            age, realtime = said.last_bin_age_s, said.realtime
-            endpoint = said.endpoint or endpoint
-            # In mid-swap the store has the rest of the answer too.
-            revision = said.revision if session.swapping_to is None else revision
+    state, message = found
+    figures: dict[str, Any] = dict(row.last or {}) if live is None else {}
+    endpoint, revision, age, realtime = settings.endpoint, row.revision, None, []
+    if live is not None and live.status is not None:
+        said = live.status
+        figures = {name: getattr(said, name) for name in _COUNTERS} | {"latency_us": session.latency_us()}
+        age, realtime = said.last_bin_age_s, said.realtime
+        endpoint = said.endpoint or endpoint
+        # In mid-swap the store has the rest of the answer too.
+        revision = said.revision if session.swapping_to is None else revision
     filters = settings.output_filters or OutputFilterSettings.model_validate(decoder.manifest["output_filters"])
     return SessionStatus(
         name=row.name,

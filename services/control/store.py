@@ -1,85 +1,28 @@
-"""What must survive a crash or a reboot: decoders and sessions, in SQLite.
-
-The write-ahead log is synchronised at every commit, so whatever a request has acknowledged is on disk.
-"""
+"""What must survive a crash or a reboot: decoders and sessions."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import create_engine, event, func, select, text, union, update
-from sqlalchemy.exc import DatabaseError, IntegrityError
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy import func, select, union, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from bmi_decoder.config import SessionSettings
-from bmi_decoder.errors import BmiError
-from services.control.tables import Base, DecoderRow, RevisionRow, RevisionState, SessionRow
-
-_SCHEMA_VERSION = 2
-
-_REVISIONS_FROM_1 = """
-    INSERT INTO revisions (session, revision, decoder, output_filters, at, why, state, reason)
-    SELECT name, revision, decoder, json_extract(settings, '$.output_filters'), created_at, 'created', 'used', ''
-    FROM sessions
-"""
-
-
-def now() -> str:
-    """The time of day, ISO 8601 in UTC."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+from services.control.database import Database, now
+from services.control.tables import DecoderRow, RevisionRow, RevisionState, SessionRow
 
 
 class Store:
-    """The database of one data directory; methods may be called from any thread.
+    """Decoders, sessions and their revisions; methods may be called from any thread.
 
     Parameters
     ----------
-    path : Path
-        The SQLite file; made if missing.
-
-    Raises
-    ------
-    BmiError
-        If the file is not ours, damaged, or from a newer version.
+    database : Database
     """
 
-    def __init__(self, path: Path) -> None:
-        self._engine = create_engine(f"sqlite:///{path}")
-        self._open = sessionmaker(self._engine, expire_on_commit=False)
-        self._writing = threading.Lock()
-        event.listen(self._engine, "connect", _configure)
-        try:
-            with self._engine.begin() as connection:
-                version = connection.execute(text("PRAGMA user_version")).scalar_one()
-                if version > _SCHEMA_VERSION:
-                    raise BmiError(
-                        f"{path} was written by a newer version (schema {version}, this version reads up to "
-                        f"{_SCHEMA_VERSION}): update bmi-decoder, or give another directory with --data-dir"
-                    )
-                Base.metadata.create_all(connection)
-                if version == 1:
-                    connection.execute(text(_REVISIONS_FROM_1))
-                connection.execute(text(f"PRAGMA user_version = {_SCHEMA_VERSION}"))
-        except DatabaseError as error:
-            self.close()
-            raise BmiError(f"cannot use {path} as database: {error.orig}; restore it or move it away") from None
-        except BmiError:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._engine.dispose()
-
-    @contextmanager
-    def _write(self) -> Iterator[Session]:
-        with self._writing, self._open.begin() as session:
-            yield session
+    def __init__(self, database: Database) -> None:
+        self._open, self._write = database.read, database.write
 
     def decoders(self) -> list[DecoderRow]:
         """All decoders, oldest first."""
@@ -283,10 +226,3 @@ def _add_revision(session: Session, row: SessionRow, parent: int | None, why: st
 
 def _let_go(session: Session, name: str) -> None:
     session.execute(update(RevisionRow).where(RevisionRow.session == name).values(held=None))
-
-
-def _configure(connection: Any, _record: object) -> None:
-    cursor = connection.cursor()
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "busy_timeout = 5000"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()

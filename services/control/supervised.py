@@ -80,6 +80,8 @@ class Supervised:
         The revision that we have asked the worker for.
     trials_left : bool
         Whether an earlier control plane may have asked it for one.
+    kept : int
+        Counts changes of its row in the store.
     """
 
     files: SessionFiles
@@ -91,6 +93,7 @@ class Supervised:
     revision: int = 0
     swapping_to: int | None = None
     trials_left: bool = False
+    kept: int = 0
     _reader: FlightReader | None = None
 
     @property

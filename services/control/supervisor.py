@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bmi_decoder.config import SessionSettings, WorkerSettings
+from services.control.event_log import EventLog
 from services.control.places import DataDirectory
 from services.control.store import Store
 from services.control.supervised import Backoff, Supervised, final_report, wait_until, worker_is_up
@@ -36,15 +37,17 @@ class Supervisor:
     ----------
     places : DataDirectory
     store : Store
+    events : EventLog
+        Is told what happens.
     start_wait_s : float
         Longest time that `start` waits for a worker to come up.
     """
 
-    def __init__(self, places: DataDirectory, store: Store, start_wait_s: float) -> None:
+    def __init__(self, places: DataDirectory, store: Store, events: EventLog, start_wait_s: float) -> None:
         self._places = places
         self._store = store
         self._start_wait_s = start_wait_s
-        self.swapper = Swapper(places, store)
+        self.swapper = Swapper(places, store, events)
         self._sessions: dict[str, Supervised] = {}
         self._closing = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
@@ -54,6 +57,11 @@ class Supervisor:
         if name not in self._sessions:
             self._sessions[name] = Supervised(self._places.session(name))
         return self._sessions[name]
+
+    @property
+    def sessions(self) -> dict[str, Supervised]:
+        """The supervised side of every session by name."""
+        return dict(self._sessions)
 
     async def open(self) -> None:
         """Take over what an earlier control plane left: adopt live workers, start those that are missing."""
@@ -294,4 +302,6 @@ class Supervisor:
 
     async def _keep(self, name: str, **values: Any) -> SessionRow:
         change: Callable[[], SessionRow] = lambda: self._store.change_session(name, **values)  # noqa: E731
-        return await asyncio.to_thread(change)
+        row = await asyncio.to_thread(change)
+        self.session(name).kept += 1
+        return row

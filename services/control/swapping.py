@@ -11,6 +11,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from bmi_decoder.events import SwapEvent, SwapOutcome
+from services.control.event_log import EventLog
 from services.control.places import DataDirectory
 from services.control.problem import Problem, bad_value
 from services.control.store import Store
@@ -32,10 +34,12 @@ class Swapper:
     ----------
     places : DataDirectory
     store : Store
+    events : EventLog
+        Is told of each swap.
     """
 
-    def __init__(self, places: DataDirectory, store: Store) -> None:
-        self._places, self._store = places, store
+    def __init__(self, places: DataDirectory, store: Store, events: EventLog) -> None:
+        self._places, self._store, self._events = places, store, events
 
     async def swap(
         self,
@@ -77,6 +81,8 @@ class Swapper:
             if wanted is None:
                 return True
             session.swapping_to = wanted.revision
+        former = row.revision
+        self._events.publish(SwapEvent(session=name, outcome="started", revision=wanted.revision, former=former))
         try:
             answer = await self._ask(session, wanted)
             async with session.lock:
@@ -89,8 +95,13 @@ class Swapper:
         finally:
             session.swapping_to = None
         if answer.outcome == "switched" and session.revision == wanted.revision:
+            outcome: SwapOutcome = "rolled_back" if left == "rolled_back" else "switched"
+            self._events.publish(SwapEvent(session=name, outcome=outcome, revision=wanted.revision, former=former))
             return True
-        raise _failed(name, wanted, answer, row.revision)
+        self._events.publish(
+            SwapEvent(session=name, outcome="failed", revision=wanted.revision, former=former, reason=answer.reason)
+        )
+        raise _failed(name, wanted, answer, former)
 
     async def reconcile(self, name: str, session: Supervised) -> None:
         """Make the store say what the worker does; call it with the session's lock held."""
@@ -112,6 +123,10 @@ class Swapper:
             left: RevisionState = "rolled_back" if back else "used"
             await asyncio.to_thread(self._store.adopt, name, published, left, reason)
             _log.warning("session %s: its worker publishes revision %d %s", name, published, reason)
+            outcome: SwapOutcome = "rolled_back" if back else "switched"
+            self._events.publish(
+                SwapEvent(session=name, outcome=outcome, revision=published, former=session.revision, reason=reason)
+            )
         session.revision = published
 
     async def _settle_trials(self, name: str, session: Supervised) -> None:

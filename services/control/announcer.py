@@ -1,0 +1,103 @@
+"""Tells the event log what sessions do, by looking at them again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from bmi_decoder.events import HealthEvent, StateEvent
+from services.control.event_log import EventLog
+from services.control.health_feed import HealthFeed
+from services.control.status import session_state
+from services.control.store import Store
+from services.control.supervised import Supervised
+from services.control.supervisor import Supervisor
+
+_LOOK_S = 0.1
+_FAULT_PAUSE_S = 1.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Told:
+    """What was seen of a session when it was last looked at, and what was last told."""
+
+    seen: tuple[object, ...] | None = None
+    event: StateEvent | None = None
+
+
+class Announcer:
+    """Publishes the states of sessions as they change, and the health events of their workers.
+
+    Parameters
+    ----------
+    store : Store
+    supervisor : Supervisor
+    events : EventLog
+    """
+
+    def __init__(self, store: Store, supervisor: Supervisor, events: EventLog) -> None:
+        self._store, self._supervisor, self._events = store, supervisor, events
+        self._told: dict[str, _Told] = {}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Announce for the length of an ``async with`` block."""
+        feed = HealthFeed(self._health)
+        watching = asyncio.create_task(self._watch(feed), name="announcer")
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
+            feed.close()
+
+    async def _watch(self, feed: HealthFeed) -> None:
+        while True:
+            sessions = self._supervisor.sessions
+            for name in self._told.keys() - sessions.keys():
+                del self._told[name]
+                feed.follow(name, None)
+            try:
+                for name, session in sessions.items():
+                    await self._look(name, session, feed)
+            except Exception:
+                _log.exception("cannot look at sessions, trying again")
+                await asyncio.sleep(_FAULT_PAUSE_S)
+            await asyncio.sleep(_LOOK_S)
+
+    async def _look(self, name: str, session: Supervised, feed: HealthFeed) -> None:
+        """Look at a session, and tell what has changed; the store is asked only if something may have."""
+        told = self._told.setdefault(name, _Told())
+        live = session.live()
+        said = None if live is None else live.status
+        feed.follow(name, None if said is None else said.endpoint)
+        shown = None if said is None else (said.state, said.revision, said.endpoint)
+        seen = (session.kept, session.retry_at, session.worker is None, live is None, shown)
+        if seen == told.seen:
+            return
+        row = await asyncio.to_thread(self._store.session, name)
+        found = None if row is None else session_state(row, session, live)
+        if row is None or found is None:
+            return
+        told.seen = seen
+        state, message = found
+        event = StateEvent(
+            session=name,
+            state=state,
+            message=message,
+            revision=row.revision if said is None else said.revision,
+            endpoint=row.session_settings.endpoint if said is None or not said.endpoint else said.endpoint,
+            restarts=row.restarts,
+        )
+        # The message alone is no news: it counts the seconds of a search.
+        if told.event is None or event != told.event.model_copy(update={"message": message}):
+            told.event = event
+            self._events.publish(event)
+
+    def _health(self, event: HealthEvent) -> None:
+        if event.session in self._told:
+            self._events.publish(event)
