@@ -72,15 +72,15 @@ class Announcer:
     async def _look(self, name: str, session: Supervised, feed: HealthFeed) -> None:
         """Look at a session, and tell what has changed; the store is asked only if something may have."""
         told = self._told.setdefault(name, _Told())
-        live = session.live()
+        if session.lock.locked() or self._seen(session) == told.seen:
+            return
+        # Under the lock the store and the worker tell of the same moment.
+        async with session.lock:
+            row = await asyncio.to_thread(self._store.session, name)
+            live, seen = session.live(), self._seen(session)
+            found = None if row is None else session_state(row, session, live)
         said = None if live is None else live.status
         feed.follow(name, None if said is None else said.endpoint)
-        shown = None if said is None else (said.state, said.revision, said.endpoint)
-        seen = (session.kept, session.retry_at, session.worker is None, live is None, shown)
-        if seen == told.seen:
-            return
-        row = await asyncio.to_thread(self._store.session, name)
-        found = None if row is None else session_state(row, session, live)
         if row is None or found is None:
             return
         told.seen = seen
@@ -97,6 +97,13 @@ class Announcer:
         if told.event is None or event != told.event.model_copy(update={"message": message}):
             told.event = event
             self._events.publish(event)
+
+    def _seen(self, session: Supervised) -> tuple[object, ...]:
+        """What changes whenever there may be something to tell."""
+        live = session.live()
+        said = None if live is None else live.status
+        shown = None if said is None else (said.state, said.revision, said.endpoint)
+        return session.kept, session.retry_at, session.worker is None, live is None, shown
 
     def _health(self, event: HealthEvent) -> None:
         if event.session in self._told:
