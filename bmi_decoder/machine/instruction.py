@@ -71,6 +71,17 @@ class Instruction:
         return {name: row[1 + i] for i, (name, _) in enumerate(self.operands)}
 
 
+def elementwise(opcode: int, name: str) -> Instruction:
+    """An instruction that takes every element of `src` to the one of `dst` in its place."""
+    return Instruction(
+        opcode,
+        name,
+        (("dst", Kind.ARENA), ("src", Kind.ARENA), ("n", Kind.SIZE)),
+        lambda o: (read(o["src"], o["n"]), write(o["dst"], o["n"])),
+        {},
+    )
+
+
 def read(start: int, length: int) -> Access:
     """An arena range that is read."""
     return Access("arena", start, length)

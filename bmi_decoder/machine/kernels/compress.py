@@ -2,24 +2,12 @@
 
 import numpy as np
 
-from bmi_decoder.machine.instruction import Instruction, Kind, param, read, write
+from bmi_decoder.machine.instruction import Instruction, Kind, elementwise, param, read, write
 from bmi_decoder.machine.kernels.activation import log_softplus32
 from bmi_decoder.machine.kernels.jit import exact_kernel, kernel
 
-SQUARE_ROOT = Instruction(
-    21,
-    "square_root",
-    (("dst", Kind.ARENA), ("src", Kind.ARENA), ("n", Kind.SIZE)),
-    lambda o: (read(o["src"], o["n"]), write(o["dst"], o["n"])),
-    {},
-)
-LOG_SOFTPLUS = Instruction(
-    22,
-    "log_softplus",
-    (("dst", Kind.ARENA), ("src", Kind.ARENA), ("n", Kind.SIZE)),
-    lambda o: (read(o["src"], o["n"]), write(o["dst"], o["n"])),
-    {},
-)
+SQUARE_ROOT = elementwise(21, "square_root")
+LOG_SOFTPLUS = elementwise(22, "log_softplus")
 CLAMP = Instruction(
     23,
     "clamp",

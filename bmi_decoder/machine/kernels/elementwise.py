@@ -2,16 +2,10 @@
 
 import numpy as np
 
-from bmi_decoder.machine.instruction import Instruction, Kind, read, write
+from bmi_decoder.machine.instruction import Instruction, Kind, elementwise, read, write
 from bmi_decoder.machine.kernels.jit import exact_kernel
 
-RELU = Instruction(
-    14,
-    "relu",
-    (("dst", Kind.ARENA), ("src", Kind.ARENA), ("n", Kind.SIZE)),
-    lambda o: (read(o["src"], o["n"]), write(o["dst"], o["n"])),
-    {},
-)
+RELU = elementwise(14, "relu")
 ADD = Instruction(
     15,
     "add",

@@ -1,16 +1,10 @@
 """Smooth gates."""
 
-from bmi_decoder.machine.instruction import Instruction, Kind, read, write
+from bmi_decoder.machine.instruction import Instruction, Kind, elementwise, read, write
 from bmi_decoder.machine.kernels.activation import sigmoid32
 from bmi_decoder.machine.kernels.jit import exact_kernel, kernel
 
-SILU = Instruction(
-    33,
-    "silu",
-    (("dst", Kind.ARENA), ("src", Kind.ARENA), ("n", Kind.SIZE)),
-    lambda o: (read(o["src"], o["n"]), write(o["dst"], o["n"])),
-    {},
-)
+SILU = elementwise(33, "silu")
 MULTIPLY = Instruction(
     34,
     "multiply",

@@ -1,6 +1,6 @@
 """Input, output and copies."""
 
-from bmi_decoder.machine.instruction import Access, Instruction, Kind, read, write
+from bmi_decoder.machine.instruction import Access, Instruction, Kind, elementwise, read, write
 from bmi_decoder.machine.kernels.jit import kernel
 
 INPUT = Instruction(
@@ -17,13 +17,7 @@ OUTPUT = Instruction(
     lambda o: (read(o["src"], o["n"]), Access("output", o["column"], o["n"], writes=True)),
     {},
 )
-COPY = Instruction(
-    2,
-    "copy",
-    (("dst", Kind.ARENA), ("src", Kind.ARENA), ("n", Kind.SIZE)),
-    lambda o: (read(o["src"], o["n"]), write(o["dst"], o["n"])),
-    {},
-)
+COPY = elementwise(2, "copy")
 
 
 @kernel

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bmi_decoder.machine.instruction import Instruction, Kind, param, read, write
+from bmi_decoder.machine.instruction import Instruction, Kind, elementwise, param, read, write
 from bmi_decoder.machine.kernels.jit import exact_kernel, kernel
 
 LAYER_NORM = Instruction(
@@ -44,13 +44,7 @@ AFFINE = Instruction(
     {},
     optional=frozenset({"shift"}),
 )
-BINARISE = Instruction(
-    6,
-    "binarise",
-    (("dst", Kind.ARENA), ("src", Kind.ARENA), ("n", Kind.SIZE)),
-    lambda o: (read(o["src"], o["n"]), write(o["dst"], o["n"])),
-    {},
-)
+BINARISE = elementwise(6, "binarise")
 QUANTISE = Instruction(
     7,
     "quantise",
