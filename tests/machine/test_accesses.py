@@ -147,7 +147,7 @@ def test_opcodes_are_distinct_and_never_change() -> None:
         "causal_conv": 32,
         "silu": 33,
         "multiply": 34,
-        "selective_scan": 35,
+        "selective_scan": 42,
         "rms_norm": 36,
         "spiking_self_attention": 41,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import numpy.typing as npt
 
 from bmi_decoder.machine.assembler import Assembler, Slot
@@ -70,7 +71,10 @@ class SequenceMixing(Assembler):
     def selective_scan(
         self, x: Slot, delta: Slot, mixing: Slot, state: Slot, rates: npt.ArrayLike, skip: npt.ArrayLike
     ) -> Slot:
-        """A selective state space with `rates` (n, n_state), step sizes ``softplus(delta)`` and B, C in `mixing`."""
+        """A selective state space with `rates` (n, n_state), step sizes ``softplus(delta)`` and B, C in `mixing`.
+
+        `delta` is overwritten; `state` holds n of each of the n_state states.
+        """
         y = self.scratch(x.size)
         self.emit(
             SELECTIVE_SCAN,
@@ -81,7 +85,7 @@ class SequenceMixing(Assembler):
             state=state,
             n=x.size,
             n_state=mixing.size // 2,
-            rates=self.param(rates),
+            rates=self.param(np.transpose(rates)),
             skip=self.param(skip),
         )
         return y

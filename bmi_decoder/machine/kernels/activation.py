@@ -75,10 +75,9 @@ def log_softplus32(x):  # type: ignore[no-untyped-def]
     """
     e = exp32(x if x < _LARGE else _LARGE)
     ratio = _ONE - e * (_HALF - e * (_THIRD - e * _QUARTER))
-    small = x + log32(ratio if x < _SMALL else _ONE)
-    middle = log32(log32(_ONE + (e if x >= _SMALL else _ONE)))
-    large = log32(x if x > _LARGE else _ONE)
-    y = small if x < _SMALL else (middle if x <= _LARGE else large)
+    middle = log32(_ONE + (e if x >= _SMALL else _ONE))
+    y = log32(ratio if x < _SMALL else (middle if x <= _LARGE else x))
+    y = x + y if x < _SMALL else y
     return y if x <= _LARGEST else x
 
 

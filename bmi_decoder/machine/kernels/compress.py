@@ -23,7 +23,8 @@ def square_root(arena, dst, src, n):  # type: ignore[no-untyped-def]
     y = arena[dst : dst + n]
     x = arena[src : src + n]
     for i in range(n):
-        y[i] = np.sqrt(x[i]) if x[i] >= 0 else -np.sqrt(-x[i])
+        root = np.sqrt(abs(x[i]))
+        y[i] = root if x[i] >= 0 else -root
 
 
 @kernel

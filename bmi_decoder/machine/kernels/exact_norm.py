@@ -3,13 +3,23 @@
 import numpy as np
 
 from bmi_decoder.machine.instruction import Instruction
-from bmi_decoder.machine.kernels.jit import exact_kernel
+from bmi_decoder.machine.kernels.jit import exact_kernel, kernel
 from bmi_decoder.machine.kernels.scale import LAYER_NORM
 
 EXACT_LAYER_NORM = Instruction(19, "exact_layer_norm", LAYER_NORM.operands, LAYER_NORM.accesses, {})
 
 HERON_STEPS = 16
 """Enough for variances from 1e-6 to 1e6."""
+
+
+@kernel
+def moments(x):  # type: ignore[no-untyped-def]
+    """Sum and sum of squares, in any order: it is `exact_layer_norm`'s caller who makes them exact."""
+    total, squares = np.float32(0), np.float32(0)
+    for i in range(x.size):
+        total += x[i]
+        squares += x[i] * x[i]
+    return total, squares
 
 
 @exact_kernel
@@ -23,10 +33,7 @@ def exact_layer_norm(arena, params, dst, src, n, weight, bias, epsilon):  # type
     x = arena[src : src + n]
     w = params[weight : weight + n]
     b = params[bias : bias + n]
-    total, squares = np.float32(0), np.float32(0)
-    for i in range(n):
-        total += x[i]
-        squares += x[i] * x[i]
+    total, squares = moments(x)
     mean = total / np.float32(n)
     variance = squares / np.float32(n) - mean * mean
     variance = np.float32(0) if variance < 0 else variance

@@ -1,13 +1,11 @@
 """One bin of a selective state space."""
 
-import numpy as np
-
 from bmi_decoder.machine.instruction import Instruction, Kind, param, read, update, write
 from bmi_decoder.machine.kernels.activation import exp32, softplus32
 from bmi_decoder.machine.kernels.jit import kernel
 
 SELECTIVE_SCAN = Instruction(
-    35,
+    42,
     "selective_scan",
     (
         ("dst", Kind.ARENA),
@@ -22,7 +20,7 @@ SELECTIVE_SCAN = Instruction(
     ),
     lambda o: (
         read(o["src"], o["n"]),
-        read(o["delta"], o["n"]),
+        *update(o["delta"], o["n"]),
         read(o["mixing"], 2 * o["n_state"]),
         *param(o["rates"], o["n"] * o["n_state"]),
         *param(o["skip"], o["n"]),
@@ -39,23 +37,23 @@ def selective_scan(  # type: ignore[no-untyped-def]
 ):
     """``d = softplus(delta)``, ``h = exp(d A) h + d B u``, ``y = C . h + D u``; `mixing` holds B, then C.
 
-    `rates` holds A (n, n_state), which is negative, and `skip` holds D.
+    `rates` holds A (n_state, n), which is negative, and `skip` holds D. `delta` is replaced by d. The inner loop runs
+    over the n channels, which are many, and not over their few states.
     """
     u = arena[src : src + n]
-    raw = arena[delta : delta + n]
+    d = arena[delta : delta + n]
     b = arena[mixing : mixing + n_state]
     c = arena[mixing + n_state : mixing + 2 * n_state]
     d_skip = params[skip : skip + n]
     y = arena[dst : dst + n]
     for i in range(n):
-        y[i] = softplus32(raw[i])
+        d[i] = softplus32(d[i])
     for i in range(n):
-        step = y[i]
-        drive = step * u[i]
-        a = params[rates + i * n_state : rates + (i + 1) * n_state]
-        h = arena[state + i * n_state : state + (i + 1) * n_state]
-        total = np.float32(0)
-        for j in range(n_state):
-            h[j] = exp32(step * a[j]) * h[j] + drive * b[j]
-            total += c[j] * h[j]
-        y[i] = total + d_skip[i] * u[i]
+        y[i] = d_skip[i] * u[i]
+    for j in range(n_state):
+        a = params[rates + j * n : rates + (j + 1) * n]
+        h = arena[state + j * n : state + (j + 1) * n]
+        b_j, c_j = b[j], c[j]
+        for i in range(n):
+            h[i] = exp32(d[i] * a[i]) * h[i] + d[i] * u[i] * b_j
+            y[i] += c_j * h[i]
