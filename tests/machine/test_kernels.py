@@ -16,7 +16,7 @@ from tests.machine.support import executor, normal
 
 
 class TestLinear:
-    @pytest.mark.parametrize("n_in", [1, 2, 3, 4, 5, 8, 31])
+    @pytest.mark.parametrize("n_in", [1, 2, 3, 4, 5, 8, 31, 32, 33, 70])
     @pytest.mark.parametrize("n_out", [1, 7, 16])
     @pytest.mark.parametrize("density", [0.0, 0.1, 0.5, 1.0])
     def test_product_and_bias(self, n_in: int, n_out: int, density: float) -> None:
@@ -45,11 +45,12 @@ class TestLinear:
         assert machine.run([[1, 1, 0, 0, 1, 1]]).tolist() == [[4.0, 4.0]]
         assert np.isnan(machine.run([[1, 1, 1, 0, 1, 1]])).all()
 
-    @pytest.mark.parametrize("position", range(6))
-    def test_nan_and_infinity_stay_visible(self, position: int) -> None:
-        builder = Builder(6)
-        machine = executor(builder, builder.linear(builder.input(), np.ones((3, 6))))
-        x = np.ones((2, 6), np.float32)
+    @pytest.mark.parametrize("position", [*range(5), 30, 31, 32, 63, 64, 68])
+    @pytest.mark.parametrize("others", [0, 1])
+    def test_nan_and_infinity_stay_visible(self, position: int, others: int) -> None:
+        builder = Builder(69)
+        machine = executor(builder, builder.linear(builder.input(), np.ones((3, 69))))
+        x = np.full((2, 69), others, np.float32)
         x[0, position], x[1, position] = np.nan, np.inf
         y = machine.run(x)
         assert np.isnan(y[0]).all()

@@ -1,6 +1,9 @@
 """Dense layers, whose cost follows the number of non-zero inputs."""
 
+import numpy as np
+
 from bmi_decoder.machine.instruction import Instruction, Kind, Operands, param, read, write
+from bmi_decoder.machine.kernels.active import BLOCK, active, lowest_bit
 from bmi_decoder.machine.kernels.jit import kernel
 
 REPLACE, ACCUMULATE = 0, 1
@@ -36,6 +39,17 @@ LINEAR = Instruction(
 
 
 @kernel
+def active_in_block(x, start):  # type: ignore[no-untyped-def]
+    """`active`, and one by one at the end of x, where a whole block would reach beyond it."""
+    if start + BLOCK <= x.size:
+        return active(x, start)
+    mask = np.uint32(0)
+    for k in range(x.size - start):
+        mask |= np.uint32(x[start + k] != 0) << np.uint32(k)
+    return mask
+
+
+@kernel
 def linear(arena, params, dst, src, n_in, n_out, weight, bias, mode):  # type: ignore[no-untyped-def]
     """``y (+)= W x + b`` with W stored (n_in, n_out): one contiguous row per input.
 
@@ -53,8 +67,11 @@ def linear(arena, params, dst, src, n_in, n_out, weight, bias, mode):  # type: i
             y[i] += b[i]
     held = 0
     j0 = j1 = j2 = 0
-    for j in range(n_in):
-        if x[j] != 0:
+    for start in range(0, n_in, BLOCK):
+        mask = active_in_block(x, start)
+        while mask != 0:
+            j = start + lowest_bit(mask)
+            mask &= mask - np.uint32(1)
             if held == 3:
                 w0 = params[weight + j0 * n_out : weight + (j0 + 1) * n_out]
                 w1 = params[weight + j1 * n_out : weight + (j1 + 1) * n_out]
