@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -30,6 +30,7 @@ from bmi_decoder import wire
 from bmi_decoder.errors import BmiError
 from bmi_decoder.event_stream import follow
 from bmi_decoder.events import AnyEvent
+from bmi_decoder.jobs import JobInfo, RecordingDetail, RecordingInfo
 from bmi_decoder.rest_models import DecoderDetail, DecoderInfo, RevisionInfo, SessionStatus, StreamInfo
 
 ALL_TOPICS = (wire.ESTIMATE, wire.HEALTH, wire.HEARTBEAT)
@@ -37,6 +38,11 @@ _RECEIVE_QUEUE = 1_000_000
 _START_TIMEOUT_S = 30.0
 _SWAP_TIMEOUT_S = 1800.0
 """The widest filter on the widest bins warms up for minutes; the server gives up where nothing moves."""
+
+_READ_TIMEOUT_S = 600.0
+"""A recording is read once before it is accepted."""
+
+Item = TypeVar("Item")
 
 
 class ControlError(BmiError):
@@ -263,8 +269,7 @@ class ControlClient:
 
     def decoders(self) -> list[DecoderInfo]:
         """All stored decoders."""
-        answer = self._request("GET", "/v1/decoders")
-        return TypeAdapter(list[DecoderInfo]).validate_json(answer.content)
+        return self._list("/v1/decoders", DecoderInfo)
 
     def decoder(self, decoder_id: str) -> DecoderDetail:
         """One decoder with its metrics, filters and manifest."""
@@ -277,6 +282,61 @@ class ControlClient:
     def delete_decoder(self, decoder_id: str) -> None:
         """Delete a decoder that no session uses."""
         self._request("DELETE", _decoder(decoder_id))
+
+    def upload_recording(self, path: str | Path) -> RecordingInfo:
+        """Upload a recording of any known format; the same file again gives the same recording."""
+        path = Path(path)
+        with path.open("rb") as file:
+            answer = self._request("POST", "/v1/recordings", files={"file": (path.name, file)}, timeout=_READ_TIMEOUT_S)
+        return RecordingInfo.model_validate_json(answer.content)
+
+    def recordings(self) -> list[RecordingInfo]:
+        """All stored recordings."""
+        return self._list("/v1/recordings", RecordingInfo)
+
+    def recording(self, recording_id: str) -> RecordingDetail:
+        """One recording with what is in it."""
+        return RecordingDetail.model_validate_json(self._request("GET", _recording(recording_id)).content)
+
+    def download_recording(self, recording_id: str, path: str | Path) -> None:
+        """Write a recording's file to `path`."""
+        with Path(path).open("wb") as file, self._http.stream("GET", _recording(recording_id) + "/file") as answer:
+            if answer.is_error:
+                answer.read()
+                raise self._refusal(answer, "GET", _recording(recording_id) + "/file")
+            for piece in answer.iter_bytes():
+                file.write(piece)
+
+    def delete_recording(self, recording_id: str) -> None:
+        """Delete a recording that no job needs."""
+        self._request("DELETE", _recording(recording_id))
+
+    def train(self, recording: str, decoder: str, **settings: Any) -> JobInfo:
+        """Ask for a decoder to be trained; gives the job at once, and its result names the decoder when it is done.
+
+        Parameters
+        ----------
+        recording : str
+            Id of a stored recording.
+        decoder : str
+            Which decoder, ``"lstm"`` for example.
+        **settings
+            Further fields of `bmi_decoder.jobs.TrainRequest`.
+        """
+        body = {"kind": "train", "recording": recording, "decoder": decoder, **settings}
+        return JobInfo.model_validate_json(self._request("POST", "/v1/jobs", json=body).content)
+
+    def jobs(self) -> list[JobInfo]:
+        """All jobs, newest first."""
+        return self._list("/v1/jobs", JobInfo)
+
+    def job(self, job_id: str) -> JobInfo:
+        """One job."""
+        return JobInfo.model_validate_json(self._request("GET", _job(job_id)).content)
+
+    def cancel_job(self, job_id: str) -> JobInfo:
+        """Cancel a job, and wait until nothing is left of it."""
+        return JobInfo.model_validate_json(self._request("POST", _job(job_id) + "/cancel").content)
 
     def create_session(self, name: str, stream: str | dict[str, Any], decoder: str, **settings: Any) -> SessionStatus:
         """Create a session; it does not run until it is started.
@@ -331,8 +391,7 @@ class ControlClient:
 
     def revisions(self, name: str) -> list[RevisionInfo]:
         """What a session has decoded with, oldest first."""
-        answer = self._request("GET", _path(name) + "/revisions")
-        return TypeAdapter(list[RevisionInfo]).validate_json(answer.content)
+        return self._list(_path(name) + "/revisions", RevisionInfo)
 
     def delete_session(self, name: str) -> None:
         """Delete a session that does not run, and its files."""
@@ -362,6 +421,15 @@ class ControlClient:
             raise self._refusal(error.response, "GET", "/v1/events") from None
         except httpx.TransportError as error:
             raise self._no_answer(error) from None
+
+    def _list(self, path: str, model: type[Item]) -> list[Item]:
+        """All pages of a list."""
+        items: list[Item] = []
+        while path:
+            answer = self._request("GET", path)
+            items += TypeAdapter(list[model]).validate_json(answer.content)  # type: ignore[valid-type]
+            path = answer.links.get("next", {}).get("url", "")
+        return items
 
     def _session(self, method: str, path: str, **content: Any) -> SessionStatus:
         return SessionStatus.model_validate_json(self._request(method, path, **content).content)
@@ -394,6 +462,14 @@ class ControlClient:
 
 def _decoder(decoder_id: str) -> str:
     return f"/v1/decoders/{quote(decoder_id, safe='')}"
+
+
+def _recording(recording_id: str) -> str:
+    return f"/v1/recordings/{quote(recording_id, safe='')}"
+
+
+def _job(job_id: str) -> str:
+    return f"/v1/jobs/{quote(job_id, safe='')}"
 
 
 def _path(name: str) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Discriminator, Field, TypeAdapter
 
+from bmi_decoder.jobs import JobState
 from bmi_decoder.rest_models import SessionState
 
 SwapOutcome = Literal["started", "switched", "failed", "rolled_back"]
@@ -59,6 +60,17 @@ class SwapEvent(Event):
     reason: str = Field("", description="Of a failure or a rollback.")
 
 
+class JobEvent(Event):
+    """A job has changed its state, or got on."""
+
+    type: Literal["job"] = "job"
+    job: str = Field(description="Id of the job.")
+    kind: str
+    state: JobState
+    progress: float = Field(description="Share that is done.")
+    message: str
+
+
 class GapEvent(Event):
     """Events are missing here: read what matters again with GET."""
 
@@ -66,7 +78,7 @@ class GapEvent(Event):
     missed: int | None = Field(description="How many; null if that cannot be known, as the control plane is another.")
 
 
-AnyEvent = Annotated[StateEvent | SessionEvent | HealthEvent | SwapEvent | GapEvent, Discriminator("type")]
+AnyEvent = Annotated[StateEvent | SessionEvent | HealthEvent | SwapEvent | JobEvent | GapEvent, Discriminator("type")]
 
 EVENT: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)
 """Parses an event from JSON."""

@@ -10,17 +10,22 @@ from fastapi import FastAPI, Security
 from fastapi.openapi.utils import get_openapi
 from fastapi.security import HTTPBearer
 
-from services.control import decoders, docs_page, events, health, problem, sessions, streams
+from services.control import decoders, docs_page, events, health, jobs, problem, recordings, sessions, streams
 from services.control.announcer import Announcer
 from services.control.context import Control
 from services.control.database import Database
 from services.control.event_log import EventLog
+from services.control.job_runner import JobRunner
+from services.control.job_store import JobStore
 from services.control.library import Library
 from services.control.places import DataDirectory, exclusive
+from services.control.recording_library import RecordingLibrary
+from services.control.recording_store import RecordingStore
 from services.control.security import Guard
 from services.control.settings import ControlSettings, check_access
 from services.control.store import Store
 from services.control.supervisor import Supervisor
+from services.control.train_job import TrainJob
 
 _ABOUT = (
     "Live decoding of neural streams: upload decoders, create sessions, start and stop them. Estimates are "
@@ -54,7 +59,7 @@ def create_app(settings: ControlSettings) -> FastAPI:
     docs_page.install(app)
     guarded = [Security(HTTPBearer(auto_error=False))] if settings.token is not None else []
     app.include_router(health.router)
-    for module in (decoders, sessions, streams, events):
+    for module in (decoders, recordings, sessions, streams, jobs, events):
         app.include_router(module.router, dependencies=guarded)
     app.openapi = _openapi(app, settings)  # type: ignore[method-assign]
     return app
@@ -70,18 +75,36 @@ def _lifespan(settings: ControlSettings) -> Callable[[FastAPI], AbstractAsyncCon
             places.remove_unfinished_uploads()
             database = Database(places.database)
             held.callback(database.close)
-            store, event_log = Store(database), EventLog()
-            supervisor = Supervisor(places, store, event_log, settings.start_wait_s)
-            app.state.control = Control(settings, places, store, Library(places, store), supervisor, event_log)
+            control = app.state.control = _assemble(settings, places, database)
             try:
-                await supervisor.open()
-                async with Announcer(store, supervisor, event_log).running():
+                await control.supervisor.open()
+                await control.jobs.open()
+                async with Announcer(control.store, control.supervisor, control.events).running():
                     yield
             finally:
-                event_log.close()
-                await supervisor.close()
+                control.events.close()
+                await control.jobs.close()
+                await control.supervisor.close()
 
     return lifespan
+
+
+def _assemble(settings: ControlSettings, places: DataDirectory, database: Database) -> Control:
+    store, job_store, event_log = Store(database), JobStore(database), EventLog()
+    library = Library(places, store)
+    recording_library = RecordingLibrary(places, RecordingStore(database), job_store)
+    kinds = {"train": TrainJob(places, library, recording_library)}
+    return Control(
+        settings,
+        places,
+        store,
+        library,
+        Supervisor(places, store, event_log, settings.start_wait_s),
+        event_log,
+        recording_library,
+        job_store,
+        JobRunner(kinds, places, job_store, event_log),
+    )
 
 
 def _openapi(app: FastAPI, settings: ControlSettings) -> Callable[[], dict[str, Any]]:

@@ -8,8 +8,11 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from services.control.event_log import EventLog
+from services.control.job_runner import JobRunner
+from services.control.job_store import JobStore
 from services.control.library import Library
 from services.control.places import DataDirectory
+from services.control.recording_library import RecordingLibrary
 from services.control.settings import ControlSettings
 from services.control.store import Store
 from services.control.supervisor import Supervisor
@@ -25,6 +28,9 @@ class Control:
     library: Library
     supervisor: Supervisor
     events: EventLog
+    recordings: RecordingLibrary
+    job_store: JobStore
+    jobs: JobRunner
 
 
 def _control(request: Request) -> Control:

@@ -14,6 +14,9 @@ from pathlib import Path
 
 from bmi_decoder.errors import BmiError
 
+CODE = Path(__file__).parents[2]
+"""Where processes of ours are started, so that they run the code that we run."""
+
 _SHARED_MEMORY = Path("/dev/shm")
 _SOCKET_PATH_BYTES = 103
 """Longest address of a Unix socket: 107 bytes on Linux, 103 on macOS."""
@@ -89,7 +92,7 @@ class DataDirectory:
         try:
             root.mkdir(parents=True, exist_ok=True, mode=0o700)
             root = root.resolve()
-            for folder in ("decoders", "uploads", "sessions"):
+            for folder in ("decoders", "uploads", "sessions", "recordings", "jobs"):
                 (root / folder).mkdir(exist_ok=True)
         except OSError as error:
             raise BmiError(
@@ -106,6 +109,16 @@ class DataDirectory:
     def uploads(self) -> Path:
         """Uploads in progress."""
         return self.root / "uploads"
+
+    @property
+    def recordings(self) -> Path:
+        """Stored recordings."""
+        return self.root / "recordings"
+
+    @property
+    def jobs(self) -> Path:
+        """Folders of the jobs that run."""
+        return self.root / "jobs"
 
     def decoder(self, decoder_id: str) -> Path:
         """The bundle of a stored decoder."""

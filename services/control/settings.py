@@ -24,6 +24,7 @@ class ControlSettings(Settings):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     token: SecretStr | None = Field(None, description="What clients must present; needed off loopback.")
     max_upload_bytes: int = Field(256 * 2**20, gt=0, description="Largest decoder file that is accepted.")
+    max_recording_bytes: int = Field(4 * 2**30, gt=0, description="Largest recording that is accepted.")
     start_wait_s: float = Field(10.0, gt=0, description="Longest time that a start waits for its worker.")
 
     @property

@@ -81,3 +81,35 @@ class RevisionRow(Base):
     def filters(self) -> OutputFilterSettings | None:
         """The output filters, typed."""
         return None if self.output_filters is None else OutputFilterSettings.model_validate(self.output_filters)
+
+
+class RecordingRow(Base):
+    """One uploaded recording; `id` is the start of its content's sha256, `suffix` the end of its file's name."""
+
+    __tablename__ = "recordings"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(unique=True)
+    size_bytes: Mapped[int]
+    file_name: Mapped[str]
+    suffix: Mapped[str]
+    uploaded_at: Mapped[str]
+    inspection: Mapped[dict[str, Any]]
+
+
+class JobRow(Base):
+    """One job: what was asked for, and what became of it."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    state: Mapped[str] = mapped_column(index=True)
+    progress: Mapped[float] = mapped_column(default=0.0)
+    message: Mapped[str] = mapped_column(default="")
+    request: Mapped[dict[str, Any]]
+    result: Mapped[dict[str, Any] | None] = mapped_column(default=None)
+    error: Mapped[str | None] = mapped_column(default=None)
+    created_at: Mapped[str] = mapped_column(index=True)
+    started_at: Mapped[str | None] = mapped_column(default=None)
+    ended_at: Mapped[str | None] = mapped_column(default=None)

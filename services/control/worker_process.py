@@ -14,10 +14,9 @@ from typing import Self
 import psutil
 
 from bmi_decoder.config import WorkerSettings
-from services.control.places import SessionFiles, write_durably
+from services.control.places import CODE, SessionFiles, write_durably
 
 WORKER_MODULE = "services.worker"
-_CODE = Path(__file__).parents[2]
 _LOG_LIMIT = 2**20
 _SAME_CREATION_S = 0.5
 
@@ -60,7 +59,7 @@ class WorkerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                cwd=_CODE,
+                cwd=CODE,
                 start_new_session=True,
             )
         try:

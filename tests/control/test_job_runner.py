@@ -1,0 +1,215 @@
+"""Jobs as processes, with kinds that need no torch."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from bmi_decoder.events import JobEvent
+from bmi_decoder.jobs import JobInfo, TrainRequest
+from services.control.database import Database
+from services.control.event_log import EventLog
+from services.control.job_kind import Stage
+from services.control.job_process import NICENESS
+from services.control.job_runner import JobRunner
+from services.control.job_store import JobStore
+from services.control.places import DataDirectory
+from services.control.problem import Problem
+from services.control.tables import JobRow
+
+QUICK = """
+import json, os, sys
+for done in (0.0, 0.5, 1.0):
+    print(json.dumps({"progress": done, "message": f"at {done}"}), flush=True)
+print("no JSON")
+open(sys.argv[1], "w").write(str(os.nice(0)))
+"""
+ENDLESS = """
+import json, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print(json.dumps({"progress": 0.25, "message": str(child.pid)}), flush=True)
+time.sleep(600)
+"""
+REQUEST = TrainRequest(kind="train", recording="r", decoder="d")
+
+
+class Scripted:
+    """A kind of job made of Python scripts."""
+
+    def __init__(self, *scripts: str) -> None:
+        self.scripts = scripts
+
+    def check(self, request: TrainRequest) -> None:
+        if request.recording == "refused":
+            raise Problem(422, "refused")
+
+    def stages(self, request: TrainRequest, folder: Path) -> list[Stage]:
+        share = 1 / len(self.scripts)
+        return [Stage(("-c", script, str(folder / f"out{i}")), share) for i, script in enumerate(self.scripts)]
+
+    def finish(self, request: TrainRequest, folder: Path) -> dict[str, Any]:
+        return {"nice": [int(path.read_text()) for path in sorted(folder.glob("out*"))]}
+
+
+class Plane:
+    """What a control plane has of jobs."""
+
+    def __init__(self, root: Path, *scripts: str) -> None:
+        self.places = DataDirectory.create(root)
+        self.database = Database(self.places.database)
+        self.store, self.events = JobStore(self.database), EventLog()
+        self.runner = JobRunner({"train": Scripted(*scripts)}, self.places, self.store, self.events)
+
+    async def until(self, job: JobInfo, condition: Callable[[JobInfo], bool]) -> JobInfo:
+        async with asyncio.timeout(30):
+            while not condition(info := self.info(job.id)):
+                await asyncio.sleep(0.01)
+        return info
+
+    def info(self, job_id: str) -> JobInfo:
+        row = self.store.job(job_id)
+        assert row is not None
+        return self.runner.info(row)
+
+    def told(self) -> list[JobEvent]:
+        return [event for event in self.events._events if isinstance(event, JobEvent)]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    def run_(work: Callable[[Plane], Awaitable[Any]], *scripts: str) -> Any:
+        async def whole() -> Any:
+            plane = Plane(tmp_path / "data", *scripts)
+            await plane.runner.open()
+            try:
+                return await work(plane)
+            finally:
+                await plane.runner.close()
+                plane.database.close()
+
+        return asyncio.run(whole())
+
+    yield run_
+
+
+def ended(info: JobInfo) -> bool:
+    return info.state in ("done", "failed", "cancelled")
+
+
+def test_stages_follow_each_other_at_low_priority(run: Callable[..., Any]) -> None:
+    async def work(plane: Plane) -> None:
+        job = await plane.until(await plane.runner.submit(REQUEST), ended)
+        assert (job.state, job.progress, job.error) == ("done", 1.0, None)
+        assert job.result == {"nice": [NICENESS, NICENESS]}
+        assert list(plane.places.jobs.iterdir()) == []
+        told = plane.told()
+        assert [told[0].state, told[-1].state] == ["queued", "done"]
+        assert [event.progress for event in told] == sorted(event.progress for event in told)
+
+    run(work, QUICK, QUICK)
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("import sys; print('first'); sys.exit('what is wrong')", "what is wrong"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("import os; os.kill(os.getpid(), 9)", "signal 9"),
+        ("import sys; sys.exit(3)", "status 3"),
+        ("print('x' * 2_000_000)", "too long"),
+    ],
+)
+def test_a_failure_says_why_and_leaves_no_files(run: Callable[..., Any], script: str, words: str) -> None:
+    async def work(plane: Plane) -> None:
+        job = await plane.until(await plane.runner.submit(REQUEST), ended)
+        assert job.state == "failed"
+        assert job.error is not None and words in job.error
+        assert list(plane.places.jobs.iterdir()) == []
+
+    run(work, script)
+
+
+def test_a_refused_request_makes_no_job(run: Callable[..., Any]) -> None:
+    async def work(plane: Plane) -> None:
+        with pytest.raises(Problem):
+            await plane.runner.submit(REQUEST.model_copy(update={"recording": "refused"}))
+        assert plane.store.in_state("queued", "running", "failed") == []
+
+    run(work, QUICK)
+
+
+def test_cancelling_leaves_nothing_behind(run: Callable[..., Any]) -> None:
+    async def work(plane: Plane) -> None:
+        running = await plane.until(await plane.runner.submit(REQUEST), lambda info: info.progress > 0)
+        queued = await plane.runner.submit(REQUEST)
+        child = psutil.Process(int(running.message))
+        assert await plane.runner.cancel(queued.id) is not None
+        assert await plane.runner.cancel(running.id) is not None
+        assert [plane.info(job.id).state for job in (running, queued)] == ["cancelled", "cancelled"]
+        assert list(plane.places.jobs.iterdir()) == []
+        await asyncio.to_thread(lambda: psutil.wait_procs([child], 10))
+        assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+        # Again: the same answer. And the next one runs.
+        assert await plane.runner.cancel(running.id) is not None
+        following = await plane.until(await plane.runner.submit(REQUEST), lambda info: info.progress > 0)
+        assert following.state == "running"
+
+    run(work, ENDLESS)
+
+
+def test_what_has_ended_cannot_be_cancelled(run: Callable[..., Any]) -> None:
+    async def work(plane: Plane) -> None:
+        job = await plane.until(await plane.runner.submit(REQUEST), ended)
+        assert await plane.runner.cancel(job.id) is None
+        assert plane.info(job.id).state == "done"
+
+    run(work, QUICK)
+
+
+def test_a_closing_control_plane_ends_what_runs_and_keeps_what_is_queued(run: Callable[..., Any]) -> None:
+    async def first(plane: Plane) -> list[str]:
+        running = await plane.until(await plane.runner.submit(REQUEST), lambda info: info.progress > 0)
+        return [running.id, (await plane.runner.submit(REQUEST)).id]
+
+    ids = run(first, ENDLESS)
+
+    async def second(plane: Plane) -> None:
+        interrupted = plane.info(ids[0])
+        assert interrupted.state == "failed" and "interrupted" in (interrupted.error or "")
+        assert (await plane.until(plane.info(ids[1]), ended)).state == "done"
+
+    run(second, QUICK)
+
+
+def test_a_job_of_a_control_plane_that_was_killed_is_ended(run: Callable[..., Any], tmp_path: Path) -> None:
+    places = DataDirectory.create(tmp_path / "data")
+    database = Database(places.database)
+    JobStore(database).add(JobRow(id="old", kind="train", state="running", request=json.loads("{}"), created_at="0"))
+    database.close()
+    (places.jobs / "old").mkdir()
+    # A process of the same name that works for another job is left alone.
+    command = [sys.executable, "-c", "import time; time.sleep(600)"]
+    left = subprocess.Popen([*command, str(places.jobs / "old" / "order.json")], start_new_session=True)
+    other = subprocess.Popen([*command, str(places.jobs / "older" / "order.json")], start_new_session=True)
+
+    async def work(plane: Plane) -> None:
+        assert plane.info("old").state == "failed"
+        assert "interrupted" in (plane.info("old").error or "")
+        assert list(plane.places.jobs.iterdir()) == []
+
+    try:
+        run(work, QUICK)
+        left.wait(10)
+        assert other.poll() is None
+    finally:
+        for process in (left, other):
+            process.kill()
+            process.wait()
