@@ -173,6 +173,14 @@ class SessionSettings(Settings):
         return ipaddress.ip_address(urlsplit(self.endpoint).hostname or "").is_loopback
 
 
+class SnapshotSettings(Settings):
+    """What a worker goes on from, as another one stood between two bins."""
+
+    since_reset: int = Field(ge=0, description="Bins decoded since the last reset.")
+    pending: int = Field(0, ge=0, description="Flags that the first estimate carries in any case.")
+    state: str = Field(description="The pipeline's state: float32, little-endian, base64.")
+
+
 class WorkerSettings(Settings):
     """What one worker process needs: a session and where its files are."""
 
@@ -183,6 +191,7 @@ class WorkerSettings(Settings):
     heartbeat_s: float = Field(0.5, gt=0, description="Longest silence on the endpoint.")
     commands: str | None = Field(None, description="Path of the Unix socket that takes commands; null takes none.")
     settle_s: float = Field(1.0, ge=0, description="Data that a swapped-in decoder sees before its first estimate.")
+    resume: SnapshotSettings | None = Field(None, description="State to go on from; null begins anew.")
     probation_s: float = Field(5.0, ge=0, description="Data for which the former decoder is kept warm behind a swap.")
 
 

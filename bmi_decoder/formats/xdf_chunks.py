@@ -60,6 +60,24 @@ def whole_chunks(content: bytes, path: Path) -> int:
     return at
 
 
+def cut_to_whole_chunks(path: Path) -> int:
+    """Cut off what a killed recorder has left behind the last whole chunk; returns how many bytes that was.
+
+    Raises
+    ------
+    InputError
+        If it is no XDF file, or cannot be written.
+    """
+    try:
+        with path.open("r+b") as file:
+            content = file.read()
+            end = whole_chunks(content, path)
+            file.truncate(end)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be repaired: {error.strerror}") from None
+    return len(content) - end
+
+
 def _length(content: bytes, at: int, path: Path) -> tuple[int, int | None]:
     """Length of the field at a byte, and where its content begins; None if the file ends before that."""
     layout = _LENGTHS.get(content[at])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from services.worker.command import MAX_LINE, Command, StateAnswer, StateCommand, SwapAnswer, SwapCommand
+from services.command_socket import MAX_LINE
+from services.worker.command import Command, StateAnswer, StateCommand, SwapAnswer, SwapCommand
 
 
 class NoAnswerError(Exception):

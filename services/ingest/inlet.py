@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pylsl
 from pylsl.lib import lib
+from pylsl.util import LostError
 
 CONNECT_TIMEOUT_S = 5.0
 _LOST, _OK = -2, 0
@@ -46,7 +47,7 @@ class SampleInlet:
         )
         try:
             self.full_info = self._inlet.info(CONNECT_TIMEOUT_S)
-        except (TimeoutError, pylsl.LostError) as error:
+        except (TimeoutError, LostError) as error:
             raise StreamLostError(str(error)) from None
 
     def open(self, row: npt.NDArray[np.float32]) -> None:
@@ -55,7 +56,7 @@ class SampleInlet:
             # The first estimate of the clock offset takes a moment; taken here, no sample has to wait for it.
             self._inlet.time_correction(CONNECT_TIMEOUT_S)
             self._inlet.open_stream(CONNECT_TIMEOUT_S)
-        except (TimeoutError, pylsl.LostError) as error:
+        except (TimeoutError, LostError) as error:
             raise StreamLostError(str(error)) from None
         assert row.flags.c_contiguous and row.dtype == np.float32
         self._row = row

@@ -63,7 +63,7 @@ class Player:
 
     def play(self) -> None:
         """Push all bins."""
-        _sharpen_sleep()
+        sharpen_sleep()
         start = pylsl.local_clock()
         for ends, counts, kinematics in self._source.blocks():
             stamps = (start + ends / self._speed).tolist()
@@ -90,7 +90,7 @@ class Player:
             time.sleep(0.05)
 
 
-def _sharpen_sleep() -> None:
+def sharpen_sleep() -> None:
     """Let sleeps end when they should: Linux may delay a timer by 50 us to save power, and a rig's clock does not."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)

@@ -19,6 +19,8 @@ from services.ingest.lsl import configure_lsl
 from services.worker.flight import FlightWriter, WorkerState
 from services.worker.realtime import apply_realtime, sharpen_timers
 
+_SWITCH_INTERVAL_S = 5e-5
+
 
 def main(path: Path) -> int:
     """Run a session until SIGTERM or SIGINT; returns 0, or 1 with the reason in the flight recorder."""
@@ -51,10 +53,11 @@ def main(path: Path) -> int:
 def _run(settings: WorkerSettings, flight: FlightWriter, pipeline: Pipeline) -> None:
     configure_lsl()
     # Only now, because liblsl reads its configuration when it is loaded.
-    from services.worker.commands import CommandServer
+    from services.command_socket import CommandServer
     from services.worker.exchange import Exchange
     from services.worker.publisher import Publisher
     from services.worker.session import Session
+    from services.worker.snapshot import resume
 
     with contextlib.ExitStack() as stack:
         publisher = Publisher(settings.session.endpoint)
@@ -63,9 +66,13 @@ def _run(settings: WorkerSettings, flight: FlightWriter, pipeline: Pipeline) -> 
         flight.set_realtime(apply_realtime(settings.session.realtime))
         sharpen_timers()
         session = Session(settings, flight, pipeline, publisher)
+        if settings.resume is not None:
+            resume(session.decoder, settings.resume)
         if settings.commands is not None:
-            exchange = Exchange(session.decoder, flight.n_values, settings.settle_s, settings.probation_s)
-            stack.callback(CommandServer(Path(settings.commands), exchange).close)
+            exchange = Exchange(session.decoder, flight.n_values, settings)
+            stack.callback(CommandServer(Path(settings.commands), exchange.answer).close)
+            # A thread that loads must let the hot one pass soon; Python's own 5 ms are more than a bin.
+            sys.setswitchinterval(_SWITCH_INTERVAL_S)
 
         def stop(signum: int, frame: FrameType | None) -> None:
             session.stop = True

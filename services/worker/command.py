@@ -8,9 +8,6 @@ from pydantic import Field
 
 from bmi_decoder.config import OutputFilterSettings, Settings
 
-MAX_LINE = 1 << 20
-"""Longest command or answer in bytes."""
-
 
 class SwapCommand(Settings):
     """Run another decoder or other output filters; the answer comes when that has happened or failed."""
@@ -45,8 +42,29 @@ class StateAnswer(Settings):
     )
 
 
+class SnapshotCommand(Settings):
+    """Ask what the decoder in use is, and for its state between two bins."""
+
+
+class SnapshotAnswer(Settings):
+    """All that is needed to go on from a bin as the worker did.
+
+    `outcome` is `stalled` where a busy worker did not come to it; then nothing else is there.
+    """
+
+    outcome: Literal["taken", "stalled"]
+    revision: int = 0
+    bundle: str = Field("", description="Path of the decoder bundle.")
+    output_filters: OutputFilterSettings | None = Field(None, description="null: those chosen with the decoder.")
+    sequence: int = Field(0, description="Of the next estimate, the first that this state decodes.")
+    since_reset: int = Field(0, description="Bins decoded since the last reset.")
+    pending: int = Field(0, description="Flags that the next estimate carries in any case.")
+    state: str = Field("", description="The pipeline's state: float32, little-endian, base64.")
+
+
 class Command(Settings):
     """One line to a worker: exactly one of these."""
 
     swap: SwapCommand | None = None
     state: StateCommand | None = None
+    snapshot: SnapshotCommand | None = None

@@ -14,6 +14,7 @@ from bmi_decoder.wire import Flag
 from services.worker.flight import FlightWriter
 from services.worker.lane import Lane
 from services.worker.publisher import Publisher
+from services.worker.snapshot import SnapshotRequest
 from services.worker.swap import Candidate, Probation, SwapRequest
 
 # Through a `PyDLL` a call keeps the interpreter's lock: asking for it back would cost far more than the call, most of
@@ -49,10 +50,12 @@ class BinDecoder:
         What runs beside it, unseen: a lane on its way in, or the former one for a while.
     last_failure : (int, str) or None
         The revision that was last given up, before its switch or behind it, and why.
-    requests : deque of SwapRequest
+    requests : deque of SwapRequest or SnapshotRequest
         Any thread may append; the hot thread takes them between two bins.
     row : array (C,) of float32
         The bin to decode.
+    pending : int
+        Flags of the next message, beside its own.
     sequence : int
         Of the next message; also the number of bins decoded.
     bins_invalid : int
@@ -70,10 +73,10 @@ class BinDecoder:
         self.lane = Lane(pipeline, revision, flight.n_values)
         self.shadow: Candidate | Probation | None = None
         self.last_failure: tuple[int, str] | None = None
-        self.requests: deque[SwapRequest] = deque()
+        self.requests: deque[SwapRequest | SnapshotRequest] = deque()
         self._x, _ = pipeline.engine.rows()
         self.row = self._x[0]
-        self._pending = 0
+        self.pending = 0
         self.sequence = self.bins_invalid = 0
         self.t_pulled = math.nan
         self.last_bin_at = math.nan
@@ -83,12 +86,12 @@ class BinDecoder:
         self.lane.reset()
         if self.shadow is not None:
             self.shadow.lane.reset()
-        self._pending |= _RESET
+        self.pending |= _RESET
 
     def switch(self, lane: Lane) -> None:
         """Publish another lane from the next message on, which says so."""
         self.lane = lane
-        self._pending |= _SWAPPED
+        self.pending |= _SWAPPED
         self._flight.set_revision(lane.revision)
 
     def take_requests(self) -> None:
@@ -96,7 +99,9 @@ class BinDecoder:
         while self.requests:
             request = self.requests.popleft()
             shadow = self.shadow
-            if request.lane is not None:
+            if isinstance(request, SnapshotRequest):
+                request.take(self)
+            elif request.lane is not None:
                 self.shadow = Candidate(self, request, request.lane)
             elif isinstance(shadow, Probation) and shadow.lane.revision == request.revision:
                 request.decide(act=shadow.roll_back)
@@ -134,9 +139,9 @@ class BinDecoder:
             ]
         else:
             t_valid = [t_source - lookahead * bin_s for lookahead in lane.lookahead]
-        if self._pending:
-            flags |= self._pending
-            self._pending = 0
+        if self.pending:
+            flags |= self.pending
+            self.pending = 0
         lane.since_reset = since + 1
         t_publish = local_clock()
         self._publisher.send(lane.pack(self.sequence, bin_index, t_source, t_publish, flags, lane.revision, t_valid))
@@ -160,7 +165,7 @@ class BinDecoder:
             # A non-finite state would spoil every bin to come.
             self.event("invalid_output", t_source=t_source, bin=bin_index)
             lane.reset()
-            self._pending |= _RESET
+            self.pending |= _RESET
         if shadow is not None:
             shadow.follow(self._x)
         if self.requests:

@@ -6,16 +6,19 @@ import gc
 import math
 import threading
 import time
+import traceback
 from pathlib import Path
 
 import numpy as np
 
 from bmi_decoder.bundle import Manifest, read_bundle
+from bmi_decoder.config import Settings, WorkerSettings
 from bmi_decoder.errors import BmiError
 from bmi_decoder.pipeline import Pipeline
-from services.worker.command import StateAnswer, SwapAnswer, SwapCommand
+from services.worker.command import Command, SnapshotAnswer, StateAnswer, SwapAnswer, SwapCommand
 from services.worker.decode import BinDecoder
 from services.worker.lane import Lane
+from services.worker.snapshot import SnapshotRequest
 from services.worker.swap import SwapRequest
 
 _BIN_TOLERANCE = 1e-3
@@ -34,23 +37,57 @@ class Exchange:
     decoder : BinDecoder
     n_values : int
         Outputs that a record of the flight recorder holds.
-    settle_s : float
-        Time in shadow before a switch, in seconds of decoded data; the filters' warm-up may ask for more.
-    probation_s : float
-        Time behind a switch during which the former pipeline is kept warm.
+    settings : WorkerSettings
+        What the worker began with.
     """
 
-    def __init__(self, decoder: BinDecoder, n_values: int, settle_s: float, probation_s: float) -> None:
+    def __init__(self, decoder: BinDecoder, n_values: int, settings: WorkerSettings) -> None:
         self._decoder, self._n_values = decoder, n_values
-        self._settle_s, self._probation_s = settle_s, probation_s
+        self._settle_s, self._probation_s = settings.settle_s, settings.probation_s
+        self._decoded_with = {settings.revision: (settings.bundle, settings.session.output_filters)}
         self._busy = threading.Lock()
         self._swapping_to: int | None = None
         # So that the hot thread's reference is never the last one: giving memory back takes time.
         self._kept = [decoder.lane]
 
+    def answer(self, line: bytes) -> Settings:
+        """Answer one line of the command socket.
+
+        Raises
+        ------
+        pydantic.ValidationError
+            If it is no command.
+        """
+        command = Command.model_validate_json(line)
+        try:
+            if command.swap is not None:
+                return self.swap(command.swap)
+            return self.state() if command.snapshot is None else self.snapshot()
+        except Exception as error:
+            traceback.print_exc()
+            return SwapAnswer(outcome="fault", reason=f"unexpected {type(error).__name__}: {error}")
+
     def state(self) -> StateAnswer:
         """What is under way."""
         return StateAnswer(swapping_to=self._swapping_to, last_failure=self._decoder.last_failure)
+
+    def snapshot(self) -> SnapshotAnswer:
+        """What decodes, and its state between two bins."""
+        request = SnapshotRequest()
+        self._decoder.requests.append(request)
+        if not request.wait(STALL_S):
+            return SnapshotAnswer(outcome="stalled")
+        bundle, output_filters = self._decoded_with[request.revision]
+        return SnapshotAnswer(
+            outcome="taken",
+            revision=request.revision,
+            bundle=bundle,
+            output_filters=output_filters,
+            sequence=request.sequence,
+            since_reset=request.since_reset,
+            pending=request.pending,
+            state=request.encoded,
+        )
 
     def swap(self, command: SwapCommand) -> SwapAnswer:
         """Load, validate, warm up and switch; returns when that has happened or failed."""
@@ -81,6 +118,7 @@ class Exchange:
         decoder = self._decoder
         in_use = (decoder.lane, None if decoder.shadow is None else decoder.shadow.lane)
         self._kept = [lane for lane in self._kept if lane in in_use]
+        self._decoded_with = {lane.revision: self._decoded_with[lane.revision] for lane in self._kept}
         try:
             bundle = read_bundle(Path(command.bundle))
             _check_fit(bundle.manifest, decoder.lane.pipeline)
@@ -88,6 +126,7 @@ class Exchange:
         except BmiError as error:
             return SwapAnswer(outcome="unfit", reason=str(error))
         del bundle
+        self._decoded_with[command.revision] = (command.bundle, command.output_filters)
         # Collection is off while a stream runs. What is older is frozen, so this looks only at what loading has left.
         gc.collect(0)
         self._kept.append(lane)

@@ -188,6 +188,11 @@ class Live:
         """Wait for the first heartbeat."""
         self.received.until(lambda: bool(self.received.heartbeats))
 
+    def wait_decoded(self, for_s: float) -> None:
+        """Wait for the estimate of a bin that ends so far from now."""
+        until = time.monotonic() + for_s
+        self.received.until(lambda: bool(self.received.estimates) and self.received.estimates[-1].t_source > until)
+
     @property
     def status(self) -> SessionStatus:
         return self.client.session(self.name)

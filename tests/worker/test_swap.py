@@ -13,7 +13,13 @@ import numpy.typing as npt
 import pytest
 
 from bmi_decoder.bundle import read_bundle
-from bmi_decoder.config import BlockFilterSettings, OutputFilterSettings
+from bmi_decoder.config import (
+    BlockFilterSettings,
+    OutputFilterSettings,
+    SessionSettings,
+    StreamSettings,
+    WorkerSettings,
+)
 from bmi_decoder.pipeline import Pipeline
 from bmi_decoder.wire import Estimate, Flag, Variant
 from services.worker import exchange as exchange_module
@@ -262,7 +268,12 @@ class Hot(threading.Thread):
 
 @pytest.fixture
 def exchange(bench: Bench) -> Exchange:
-    return Exchange(bench.decoder, N_VALUES, SETTLE * BIN_S, PROBATION * BIN_S)
+    session = SessionSettings(name="m1", stream=StreamSettings(name="M1"), decoder="x", output_filters=FILTERS)
+    settings = WorkerSettings(
+        session=session, bundle="linear.bmi", flight="flight", revision=5,
+        settle_s=SETTLE * BIN_S, probation_s=PROBATION * BIN_S,
+    )  # fmt: skip
+    return Exchange(bench.decoder, N_VALUES, settings)
 
 
 def swap_while_decoding(

@@ -1,4 +1,4 @@
-"""The worker's side of its command socket."""
+"""Commands to a process of ours: one JSON object per line over a Unix socket, and one line back."""
 
 from __future__ import annotations
 
@@ -7,32 +7,33 @@ import os
 import socket
 import sys
 import threading
-import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from bmi_decoder.config import Settings
 from bmi_decoder.errors import BmiError
-from services.worker.command import MAX_LINE, Command, SwapAnswer
-from services.worker.exchange import Exchange
 
-_SWITCH_INTERVAL_S = 5e-5
+MAX_LINE = 16 << 20
+"""Longest command or answer in bytes."""
+
 _TIMEOUT_S = 5.0
 
 
 class CommandServer:
     """Answers commands on a Unix socket that only this user can reach.
 
-    The socket belongs to the worker, not to whoever started it: the next control plane finds it in its place. One
+    The socket belongs to the process, not to whoever started it: the next control plane finds it in its place. One
     thread waits for connections, at no cost while none comes, and each is answered in a thread of its own, so that
     the state can be asked for while a swap is under way.
 
     Parameters
     ----------
     path : Path
-        Whatever a worker that was killed has left there is replaced.
-    exchange : Exchange
+        Whatever a process that was killed has left there is replaced.
+    answer : callable
+        Answers one line; may take long, and may be called by several threads at once.
 
     Raises
     ------
@@ -40,8 +41,8 @@ class CommandServer:
         If there can be no socket at that path.
     """
 
-    def __init__(self, path: Path, exchange: Exchange) -> None:
-        self._path, self._exchange = path, exchange
+    def __init__(self, path: Path, answer: Callable[[bytes], Settings]) -> None:
+        self._path, self._answer = path, answer
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         mask = os.umask(0o177)
         try:
@@ -53,8 +54,6 @@ class CommandServer:
             raise BmiError(f"cannot take commands at {path}: {error}") from None
         finally:
             os.umask(mask)
-        # A thread that loads must let the hot one pass soon; Python's own 5 ms are more than a bin.
-        sys.setswitchinterval(_SWITCH_INTERVAL_S)
         threading.Thread(target=self._accept, name="commands", daemon=True).start()
 
     def close(self) -> None:
@@ -76,15 +75,10 @@ class CommandServer:
         with connection:
             connection.settimeout(_TIMEOUT_S)
             try:
-                command = Command.model_validate_json(_line(connection))
+                answer = self._answer(_line(connection))
             except (OSError, ValidationError) as error:
                 print(f"not a command: {error}", file=sys.stderr)
                 return
-            try:
-                answer: Settings = self._exchange.state() if command.swap is None else self._exchange.swap(command.swap)
-            except Exception as error:
-                traceback.print_exc()
-                answer = SwapAnswer(outcome="fault", reason=f"unexpected {type(error).__name__}: {error}")
             # Whoever asked may have died meanwhile; the next one asks for the state.
             with contextlib.suppress(OSError):
                 connection.sendall(answer.model_dump_json().encode() + b"\n")
@@ -98,3 +92,21 @@ def _line(connection: socket.socket) -> bytes:
         if not part or len(received) > MAX_LINE:
             raise OSError(f"no whole line in {len(received)} bytes")
     return bytes(received)
+
+
+def ask(path: Path, command: Settings, timeout_s: float = _TIMEOUT_S) -> bytes:
+    """Send a command and wait for its answer.
+
+    Raises
+    ------
+    BmiError
+        If nobody answers there.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout_s)
+        try:
+            connection.connect(str(path))
+            connection.sendall(command.model_dump_json(exclude_none=True).encode() + b"\n")
+            return _line(connection)
+        except OSError as error:
+            raise BmiError(f"no answer at {path}: {error}; is its process running?") from None

@@ -1,0 +1,1 @@
+"""Drives a session again from a recording, and compares."""

@@ -1,0 +1,179 @@
+"""A recorder beside a running session, and the session decoded again from what it wrote."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pyxdf
+
+from bmi_decoder.cli import main
+from bmi_decoder.formats import read_recording
+from bmi_decoder.formats.xdf_streams import load_xdf
+from bmi_decoder.recorded_session import RecordedSession, read_session
+from tests.system.conftest import Control, Rig, Spawn, StartSession
+from tests.system.support import ROOT, Live, Program, eventually
+
+DEMO = ROOT / "services" / "demo" / "demo.bmi"
+OTHER_FILTERS = {"low_latency": {"order": 2, "cutoff_hz": 8, "width": 24}}
+
+
+class Recorder:
+    """``bmi-decoder record`` on a session, and what its status file says."""
+
+    def __init__(self, program: Program, folder: Path) -> None:
+        self.program, self._folder = program, folder
+        self.commands = folder / "commands"
+
+    @property
+    def status(self) -> dict[str, Any]:
+        path = self._folder / "status.json"
+        return json.loads(path.read_text()) if path.exists() else {"state": "", "streams": [], "waiting_for": ["all"]}
+
+    def samples(self, name: str) -> int:
+        return next((stream["samples"] for stream in self.status["streams"] if stream["name"] == name), 0)
+
+    def wait_found(self) -> None:
+        """Wait until all its sources are there."""
+        eventually(lambda: self.status, lambda status: not status["waiting_for"])
+
+    def tell(self, command: str) -> dict[str, Any]:
+        assert main(["record", "--tell", command, "--commands", str(self.commands)]) == 0
+        return self.status
+
+
+def record(spawn: Spawn, control: Control, live: Live, folder: Path, *options: str) -> Recorder:
+    program = spawn(
+        "record", live.name, "--data-dir", control.data_dir, "--kinematics", f"{live.stream}-kinematics",
+        "--folder", folder / "recordings", "--commands", folder / "commands", "--status", folder / "status.json",
+        *options,
+    )  # fmt: skip
+    return Recorder(program, folder)
+
+
+def the_file(folder: Path) -> Path:
+    (path,) = (folder / "recordings").rglob("*.xdf")
+    return path
+
+
+def check(path: Path, speed: float, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Decode it again; returns the exit status and what was compared."""
+    # pylsl is loaded already, with the tests' configuration.
+    monkeypatch.setattr("services.replay.command.configure_lsl", lambda choice: None)
+    capsys.readouterr()
+    status = main(["replay", str(path), "--check", "--speed", str(speed), "--json", "-"])
+    return status, json.loads(capsys.readouterr().out)
+
+
+def test_a_recorded_session_is_decoded_again_bit_for_bit(
+    spawn: Spawn,
+    control: Control,
+    rig: Rig,
+    start_session: StartSession,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From the middle of the session, with what came before "record", and through a swap of filters."""
+    live = start_session(DEMO)
+    rig("simulated")
+    live.received.until_estimates(200)
+    recorder = record(spawn, control, live, tmp_path, "--armed", "--pretrigger", "1.0")
+    recorder.wait_found()
+    live.wait_decoded(for_s=1.2)
+    assert recorder.status["state"] == "armed"
+    before = live.received.estimates[-1].t_source
+    assert recorder.tell("start")["state"] == "recording"
+    control.client.change_session(live.name, output_filters=OTHER_FILTERS)
+    live.received.until_event("swap")
+    live.wait_decoded(for_s=0.4)
+    status = recorder.tell("stop")
+    assert status["state"] == "armed" and status["message"] == "" and status["elapsed_s"] > 1
+    path = the_file(tmp_path)
+    assert (
+        path.stat().st_size == status["size_bytes"] and path.name == "sub-unknown_ses-01_task-decode_run-001_neural.xdf"
+    )
+
+    logging.getLogger("pyxdf.pyxdf").handlers.clear()
+    with caplog.at_level(logging.WARNING):
+        streams, _ = pyxdf.load_xdf(path)
+    assert caplog.records == []
+    assert all(int(one["footer"]["info"]["sample_count"][0]) == len(one["time_stamps"]) for one in streams)
+    names = {one["info"]["name"][0].removeprefix(live.name) for one in streams}
+    assert names >= {live.stream, f"{live.stream}-kinematics", "-raw", "-low_latency", "-high_accuracy", "-estimates"}
+
+    session = read_session(path)
+    about = session.estimates
+    assert about["t_source"][0] < before - 0.5 and len(session.settings) == 2
+    sent = {estimate.sequence: estimate for estimate in live.received.estimates}
+    for decoded in session.decoded:
+        outputs = np.asarray(decoded.stream.values)
+        for k, row in enumerate(decoded.rows):
+            one = sent[int(about["sequence"][row])]
+            np.testing.assert_array_equal(outputs[k], one.variant(decoded.variant))
+            assert decoded.stream.times[k] == one.t_valid[one.variants.index(decoded.variant)]
+    assert np.array_equal(np.diff(about["sequence"]), np.ones(len(about["sequence"]) - 1))
+    recording = read_recording(path)
+    assert recording.n_channels == 96 and len(recording.spans) == 1 and recording.n_bins > 400
+
+    status_, compared = check(path, 4.0, capsys, monkeypatch)
+    assert status_ == 0 and compared["passes"] == 2, compared
+    assert compared["compared"] > 0.6 * compared["estimates"] > 200
+
+
+def test_a_killed_recorder_loses_less_than_a_second(
+    spawn: Spawn,
+    control: Control,
+    rig: Rig,
+    start_session: StartSession,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And what it has recorded is decoded again, through a rig that went away and came back."""
+    live = start_session(DEMO)
+    recorder = record(spawn, control, live, tmp_path)
+    first = rig("simulated")
+    recorder.wait_found()
+    eventually(lambda: recorder.samples(live.stream), lambda n: n > 200)
+    first.process.send_signal(signal.SIGTERM)
+    live.received.until_event("lost")
+    rig("simulated", "--seed", "1")
+    live.received.until_event("connected", 2)
+    written = recorder.samples(live.stream)
+    eventually(lambda: recorder.samples(live.stream), lambda n: n > written + 100)
+    recorder.program.process.kill()
+    killed_at = time.monotonic()
+    recorder.program.wait()
+    path = the_file(tmp_path)
+    session = read_session(path)
+    assert killed_at - session.neural.times[-1] < 1
+    assert killed_at - session.estimates["t_source"][-1] < 1
+    assert len(session.neural.spans) == 2
+    assert [event["event"] for _, event in session.log].count("found") == 4
+    assert session.remarks == () or "ends inside a chunk" in session.remarks[0]
+    status, compared = check(path, 4.0, capsys, monkeypatch)
+    assert status == 0 and compared["passes"] == 2 and compared["estimates"] - compared["compared"] < 150, compared
+
+    broken = tmp_path / "broken.xdf"
+    broken.write_bytes(with_one_wrong_bit(path, session))
+    status, compared = check(broken, 4.0, capsys, monkeypatch)
+    assert status == 1 and "raw is" in compared["difference"]
+    assert f"estimate {int(session.estimates['sequence'][50])} " in compared["difference"]
+
+
+def with_one_wrong_bit(path: Path, session: RecordedSession) -> bytes:
+    """The file, with one bit of the raw output of estimate 50 changed."""
+    (raw,) = [decoded.stream for decoded in session.decoded if decoded.variant.name == "raw"]
+    content = bytearray(path.read_bytes())
+    sample = np.float64(raw.times[50]).tobytes() + np.asarray(raw.values[50], np.float32).tobytes()
+    content[content.index(sample) + 8] ^= 1
+    assert len(load_xdf(path).streams) > 0
+    return bytes(content)
