@@ -33,6 +33,8 @@ from bmi_decoder.machine.instruction_set import INSTRUCTIONS
 from bmi_decoder.training.export import lower
 from bmi_decoder.training.recipe import Recipe
 from filters import BOUNDARIES, VARIANTS, BlockBidirectional, CausalSos, bessel_sos
+from services.recorder.naming import FileName
+from services.recorder.settings import RecorderSettings, RecorderStatus
 
 DOCS = Path(__file__).parent
 BLOCK = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- /generated -->)", re.DOTALL)
@@ -44,6 +46,9 @@ MODELS: dict[str, type[BaseModel]] = {
     "input filter": InputFilterSettings,
     "realtime": RealtimeSettings,
     "recipe": Recipe,
+    "recorder": RecorderSettings,
+    "recorder status": RecorderStatus,
+    "recording file name": FileName,
 }
 
 

@@ -214,6 +214,8 @@ class Recorder:
         if why:
             self._alarm, self.failed = why, True
             self._tell(f"ALARM: {why}; {file.path} is good up to there, and decoding goes on")
+            # Nobody could start another one.
+            self.stop = self.stop or self._settings.commands is None
 
     def _give_up(self, why: str) -> None:
         self._end(why)

@@ -189,7 +189,7 @@ def test_a_stalled_disk_costs_samples_and_no_memory(
 
 
 def test_a_full_disk_ends_the_recording_and_nothing_else(start: Callable[..., Running], tmp_path: Path) -> None:
-    running = start(min_free_bytes=0)
+    running = start(min_free_bytes=0, commands="a socket")
     running.put(0)
     eventually(running.samples, lambda n: n == 10)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -215,13 +215,20 @@ def test_a_full_disk_ends_the_recording_and_nothing_else(start: Callable[..., Ru
 
 
 def test_a_disk_that_is_almost_full_leaves_room_for_the_footers(start: Callable[..., Running], tmp_path: Path) -> None:
-    running = start(min_free_bytes=1 << 60)
+    running = start(min_free_bytes=1 << 60, commands="a socket")
     running.put(0)
     status = eventually(lambda: running.tell("status"), lambda status: "MiB are free" in status.message)
     assert status.state == "armed"
     assert numbers(tmp_path / "001.xdf") == list(range(10))
+    assert not running.recorder.stop
     found, _ = pyxdf.load_xdf(tmp_path / "001.xdf")
     assert all("footer" in stream for stream in found)
+
+
+def test_a_recorder_that_nobody_can_start_again_ends_with_its_recording(start: Callable[..., Running]) -> None:
+    running = start(min_free_bytes=1 << 60)
+    running.thread.join(20)
+    assert not running.thread.is_alive() and running.recorder.failed
 
 
 def test_a_folder_that_cannot_be_written_is_answered(start: Callable[..., Running], tmp_path: Path) -> None:
