@@ -372,30 +372,38 @@ class ControlClient:
         """Stop a session."""
         return self._session("POST", _path(name) + "/stop")
 
-    def change_session(self, name: str, **settings: Any) -> SessionStatus:
+    def change_session(self, name: str, if_match: str | None = None, **settings: Any) -> SessionStatus:
         """Change settings of a session: fields of `SessionChange`.
 
         While the session runs, its decoder and its output filters are swapped; this returns when the worker has
         switched between two bins, which takes the warm-up of the longest filter and at least a second.
+
+        Parameters
+        ----------
+        name : str
+        if_match : str, optional
+            The `etag` of the status that the change is based on. If somebody else has changed the session since,
+            nothing is changed, and the error has status 412.
+        **settings
 
         Raises
         ------
         ControlError
             Status 409, 422, 503 or 504 if the session goes on as it was, saying why.
         """
-        return self._session("PATCH", _path(name), json=settings, timeout=_SWAP_TIMEOUT_S)
+        return self._session("PATCH", _path(name), json=settings, headers=_condition(if_match), timeout=_SWAP_TIMEOUT_S)
 
-    def roll_back_session(self, name: str) -> SessionStatus:
-        """Return to the revision before the one that a session has, running or not."""
-        return self._session("POST", _path(name) + "/rollback", timeout=_SWAP_TIMEOUT_S)
+    def roll_back_session(self, name: str, if_match: str | None = None) -> SessionStatus:
+        """Return to the revision before the one that a session has, running or not; `if_match` as for a change."""
+        return self._session("POST", _path(name) + "/rollback", headers=_condition(if_match), timeout=_SWAP_TIMEOUT_S)
 
     def revisions(self, name: str) -> list[RevisionInfo]:
         """What a session has decoded with, oldest first."""
         return self._list(_path(name) + "/revisions", RevisionInfo)
 
-    def delete_session(self, name: str) -> None:
-        """Delete a session that does not run, and its files."""
-        self._request("DELETE", _path(name))
+    def delete_session(self, name: str, if_match: str | None = None) -> None:
+        """Delete a session that does not run, and its files; `if_match` as for a change."""
+        self._request("DELETE", _path(name), headers=_condition(if_match))
 
     def events(self, session: str | None = None, last_id: str | None = None) -> Iterator[AnyEvent]:
         """What happens from now on, for ever: states of sessions, health events, swaps, jobs.
@@ -458,6 +466,10 @@ class ControlClient:
                 "an answer of a control plane; is the address right?",
                 answer.status_code,
             )
+
+
+def _condition(if_match: str | None) -> dict[str, str]:
+    return {} if if_match is None else {"If-Match": if_match}
 
 
 def _decoder(decoder_id: str) -> str:

@@ -73,6 +73,10 @@ class SessionStatus(BaseModel):
     message: str = Field(description="Why it is in this state; empty when all is well.")
     endpoint: str = Field(description="Where estimates are published; while running, the real port.")
     revision: int = Field(description="Which decoder and filters; from 1, a new one for each change.")
+    etag: str = Field(
+        description="Names its settings and revision; a change that sends it as If-Match is made only to these.",
+        examples=['"3f0c9b52a7d84e61"'],
+    )
     swapping_to: int | None = Field(None, description="The revision that is being loaded or warmed up, if any.")
     bins_in: int = Field(description="Bins received since the worker started.")
     bins_decoded: int

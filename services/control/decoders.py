@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 
 from bmi_decoder.rest_models import DecoderDetail, DecoderInfo
 from services.control.context import ControlDep
 from services.control.library import decoder_info
+from services.control.paging import LINK, PageDep, one_page
 from services.control.problem import responses
 from services.control.upload import received_file
 
@@ -35,10 +36,11 @@ async def upload_decoder(request: Request, control: ControlDep) -> DecoderInfo:
         return decoder_info(await run_in_threadpool(control.library.add, upload))
 
 
-@router.get("", summary="List decoders")
-def list_decoders(control: ControlDep) -> list[DecoderInfo]:
+@router.get("", summary="List decoders", responses=responses(422) | LINK)
+def list_decoders(control: ControlDep, page: PageDep, request: Request, response: Response) -> list[DecoderInfo]:
     """All decoders, oldest first."""
-    return [decoder_info(row) for row in control.store.decoders()]
+    rows = one_page(page, control.store.decoder_page(page), ("uploaded_at", "id"), request, response)
+    return [decoder_info(row) for row in rows]
 
 
 @router.get("/{decoder_id}", summary="Look at a decoder", responses=responses(404))

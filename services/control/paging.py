@@ -34,8 +34,8 @@ class Page:
     after: tuple[str | int, ...] = ()
 
     def of(
-        self, session: Session, query: Select[tuple[Row]], *key: InstrumentedAttribute[Any], newest_first: bool = False
-    ) -> list[Row]:
+        self, session: Session, query: Select[Any], *key: InstrumentedAttribute[Any], newest_first: bool = False
+    ) -> list[Any]:
         """The rows of this page, and one more if there is one.
 
         Parameters

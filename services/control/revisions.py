@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bmi_decoder.rest_models import SessionChange
 from services.control.context import Control
+from services.control.etag import Check
 from services.control.problem import Problem
 from services.control.session_check import check_session, merged_settings
 from services.control.tables import RevisionRow, SessionRow
@@ -11,14 +12,16 @@ from services.control.tables import RevisionRow, SessionRow
 _LIVE = ("decoder", "output_filters")
 
 
-def swap_target(control: Control, row: SessionRow, change: SessionChange) -> RevisionRow | None:
+def swap_target(control: Control, row: SessionRow, change: SessionChange, expected: Check) -> RevisionRow | None:
     """A new revision on trial, as a change wants it; None if nothing would change.
 
     Raises
     ------
     Problem
-        409 if it wants something else than a decoder or output filters, 422 if a value cannot be used.
+        409 if it wants something else than a decoder or output filters, 412 if the session is not as expected, 422 if a
+        value cannot be used.
     """
+    expected(row)
     current = row.session_settings
     settings = merged_settings(current, change.model_dump(mode="json", exclude_unset=True))
     fixed = [
@@ -40,14 +43,15 @@ def swap_target(control: Control, row: SessionRow, change: SessionChange) -> Rev
     return control.store.add_trial(row.name, settings, "swapped while running")
 
 
-def rollback_target(control: Control, row: SessionRow) -> RevisionRow:
+def rollback_target(control: Control, row: SessionRow, expected: Check) -> RevisionRow:
     """The revision before the one that a session has, with its decoder kept from being deleted.
 
     Raises
     ------
     Problem
-        409 if there is none, or if its decoder is gone.
+        409 if there is none, or if its decoder is gone; 412 if the session is not as expected.
     """
+    expected(row)
     store = control.store
     current = store.revision(row.name, row.revision)
     parent = None if current is None or current.parent is None else store.revision(row.name, current.parent)

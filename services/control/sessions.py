@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 from typing import Annotated
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter, Body, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from bmi_decoder.config import SessionSettings
 from bmi_decoder.events import SessionEvent
 from bmi_decoder.rest_models import RevisionInfo, SessionChange, SessionStatus
 from services.control.context import Control, ControlDep
+from services.control.etag import HEADER, TAGGED, Check, IfMatch
+from services.control.paging import LINK, PageDep, one_page
 from services.control.problem import Problem, not_found, responses
 from services.control.revisions import rollback_target, swap_target
 from services.control.session_check import check_session, merged_settings
@@ -37,8 +39,10 @@ NewSession = Annotated[
 ]
 
 
-@router.post("", status_code=201, summary="Create a session", responses=responses(409, 422))
-async def create_session(settings: NewSession, control: ControlDep) -> SessionStatus:
+@router.post(
+    "", status_code=201, summary="Create a session", responses=responses(409, 422) | {201: {"headers": HEADER}}
+)
+async def create_session(settings: NewSession, control: ControlDep, response: Response) -> SessionStatus:
     """Create a session: a stream in, a decoder, an endpoint out. It does not run until it is started."""
     await run_in_threadpool(check_session, control, settings)
     if await run_in_threadpool(control.store.session, settings.name) is not None:
@@ -47,7 +51,7 @@ async def create_session(settings: NewSession, control: ControlDep) -> SessionSt
         await run_in_threadpool(check_session, control, settings)
         raise _name_taken(settings.name)
     control.events.publish(SessionEvent(session=settings.name, action="created"))
-    return await _status(control, settings.name)
+    return await _tagged(control, settings.name, response)
 
 
 @router.get("", summary="List sessions")
@@ -61,14 +65,14 @@ async def list_sessions(control: ControlDep) -> list[SessionStatus]:
     return statuses
 
 
-@router.get("/{name}", summary="Look at a session", responses=responses(404))
-async def get_session(name: str, control: ControlDep) -> SessionStatus:
+@router.get("/{name}", summary="Look at a session", responses=responses(404) | TAGGED)
+async def get_session(name: str, control: ControlDep, response: Response) -> SessionStatus:
     """One session: what it should do, what it does, and how its last run ended."""
-    return await _status(control, name)
+    return await _tagged(control, name, response)
 
 
-@router.post("/{name}/start", summary="Start a session", responses=responses(404))
-async def start_session(name: str, control: ControlDep) -> SessionStatus:
+@router.post("/{name}/start", summary="Start a session", responses=responses(404) | TAGGED)
+async def start_session(name: str, control: ControlDep, response: Response) -> SessionStatus:
     """Start a session and wait a few seconds for its worker; one that runs goes on undisturbed.
 
     From now on it is kept running, through crashes and reboots, until it is stopped.
@@ -79,11 +83,11 @@ async def start_session(name: str, control: ControlDep) -> SessionStatus:
     except KeyError:
         await _existing(control, name)
         raise
-    return await _status(control, name)
+    return await _tagged(control, name, response)
 
 
-@router.post("/{name}/stop", summary="Stop a session", responses=responses(404))
-async def stop_session(name: str, control: ControlDep) -> SessionStatus:
+@router.post("/{name}/stop", summary="Stop a session", responses=responses(404) | TAGGED)
+async def stop_session(name: str, control: ControlDep, response: Response) -> SessionStatus:
     """Stop a session; one that does not run stays as it is."""
     await _existing(control, name)
     try:
@@ -91,11 +95,13 @@ async def stop_session(name: str, control: ControlDep) -> SessionStatus:
     except KeyError:
         await _existing(control, name)
         raise
-    return await _status(control, name)
+    return await _tagged(control, name, response)
 
 
-@router.patch("/{name}", summary="Change a session", responses=responses(404, 409, 422, 500, 503, 504))
-async def change_session(name: str, change: SessionChange, control: ControlDep) -> SessionStatus:
+@router.patch("/{name}", summary="Change a session", responses=responses(404, 409, 412, 422, 500, 503, 504) | TAGGED)
+async def change_session(
+    name: str, change: SessionChange, control: ControlDep, expected: IfMatch, response: Response
+) -> SessionStatus:
     """Change settings of a session; what is left out stays as it is.
 
     While it runs, `decoder` and `output_filters` can be changed: the answer comes when the worker has switched
@@ -104,21 +110,25 @@ async def change_session(name: str, change: SessionChange, control: ControlDep) 
     await _existing(control, name)
     supervisor = control.supervisor
     try:
-        done = await supervisor.change(name, lambda row: _changed(control, row, change), "changed while stopped")
+        done = await supervisor.change(
+            name, lambda row: _changed(control, row, change, expected), "changed while stopped"
+        )
         if not done:
             session = supervisor.session(name)
-            done = await supervisor.swapper.swap(name, session, lambda row: swap_target(control, row, change))
+            done = await supervisor.swapper.swap(name, session, lambda row: swap_target(control, row, change, expected))
     except KeyError:
         await _existing(control, name)
         raise
     if not done:
         raise await _not_while_running(control, name, "changed")
     control.events.publish(SessionEvent(session=name, action="changed"))
-    return await _status(control, name)
+    return await _tagged(control, name, response)
 
 
-@router.post("/{name}/rollback", summary="Undo a change", responses=responses(404, 409, 422, 500, 503, 504))
-async def rollback_session(name: str, control: ControlDep) -> SessionStatus:
+@router.post(
+    "/{name}/rollback", summary="Undo a change", responses=responses(404, 409, 412, 422, 500, 503, 504) | TAGGED
+)
+async def rollback_session(name: str, control: ControlDep, expected: IfMatch, response: Response) -> SessionStatus:
     """Return to the revision before the one that a session has.
 
     Within seconds of a swap the former decoder is still warm, and is back with the next bin. Later it is swapped in
@@ -127,11 +137,11 @@ async def rollback_session(name: str, control: ControlDep) -> SessionStatus:
     await _existing(control, name)
     supervisor = control.supervisor
     try:
-        done = await supervisor.return_to(name, lambda row: rollback_target(control, row))
+        done = await supervisor.return_to(name, lambda row: rollback_target(control, row, expected))
         if not done:
             session = supervisor.session(name)
             done = await supervisor.swapper.swap(
-                name, session, lambda row: rollback_target(control, row), left="rolled_back"
+                name, session, lambda row: rollback_target(control, row, expected), left="rolled_back"
             )
     except KeyError:
         await _existing(control, name)
@@ -139,27 +149,31 @@ async def rollback_session(name: str, control: ControlDep) -> SessionStatus:
     if not done:
         raise await _not_while_running(control, name, "rolled back")
     control.events.publish(SessionEvent(session=name, action="changed"))
-    return await _status(control, name)
+    return await _tagged(control, name, response)
 
 
-@router.get("/{name}/revisions", summary="What a session has decoded with", responses=responses(404))
-async def list_revisions(name: str, control: ControlDep) -> list[RevisionInfo]:
+@router.get("/{name}/revisions", summary="What a session has decoded with", responses=responses(404, 422) | LINK)
+async def list_revisions(
+    name: str, control: ControlDep, page: PageDep, request: Request, response: Response
+) -> list[RevisionInfo]:
     """All revisions of a session, oldest first, with those that failed."""
     await _existing(control, name)
-    rows = await run_in_threadpool(control.store.revisions, name)
-    return [RevisionInfo.model_validate(row, from_attributes=True) for row in rows]
+    rows = await run_in_threadpool(control.store.revisions, name, page)
+    shown = one_page(page, rows, ("revision",), request, response)
+    return [RevisionInfo.model_validate(row, from_attributes=True) for row in shown]
 
 
-@router.delete("/{name}", status_code=204, summary="Delete a session", responses=responses(404, 409))
-async def delete_session(name: str, control: ControlDep) -> None:
+@router.delete("/{name}", status_code=204, summary="Delete a session", responses=responses(404, 409, 412))
+async def delete_session(name: str, control: ControlDep, expected: IfMatch) -> None:
     """Delete a session that does not run, with its log and its other files."""
     await _existing(control, name)
-    if not await control.supervisor.remove(name):
+    if not await control.supervisor.remove(name, expected):
         raise await _not_while_running(control, name, "deleted")
     control.events.publish(SessionEvent(session=name, action="deleted"))
 
 
-def _changed(control: Control, row: SessionRow, change: SessionChange) -> SessionSettings:
+def _changed(control: Control, row: SessionRow, change: SessionChange, expected: Check) -> SessionSettings:
+    expected(row)
     settings = merged_settings(row.session_settings, change.model_dump(mode="json", exclude_unset=True))
     check_session(control, settings)
     return settings
@@ -182,6 +196,12 @@ async def _status(control: Control, name: str) -> SessionStatus:
     status = await _settled_status(control, name)
     if status is None:
         raise await _unknown(control, name)
+    return status
+
+
+async def _tagged(control: Control, name: str, response: Response) -> SessionStatus:
+    status = await _status(control, name)
+    response.headers["ETag"] = status.etag
     return status
 
 

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from bmi_decoder.config import OutputFilterSettings
 from bmi_decoder.rest_models import Latency, RealtimeGrant, SessionState, SessionStatus
+from services.control.etag import etag
 from services.control.supervised import Live, Supervised
 from services.control.tables import DecoderRow, SessionRow
 
@@ -52,6 +53,7 @@ def session_status(row: SessionRow, decoder: DecoderRow, session: Supervised) ->
         message=message,
         endpoint=endpoint,
         revision=revision,
+        etag=etag(row),
         swapping_to=session.swapping_to,
         **{name: figures.get(name, 0) for name in _COUNTERS},
         latency_us=None if figures.get("latency_us") is None else Latency(**figures["latency_us"]),

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from bmi_decoder.config import SessionSettings
 from services.control.database import Database, now
+from services.control.paging import Page
 from services.control.tables import DecoderRow, RevisionRow, RevisionState, SessionRow
 
 
@@ -28,6 +29,11 @@ class Store:
         """All decoders, oldest first."""
         with self._open() as session:
             return list(session.scalars(select(DecoderRow).order_by(DecoderRow.uploaded_at, DecoderRow.id)))
+
+    def decoder_page(self, page: Page) -> list[DecoderRow]:
+        """One page of all decoders, oldest first, and one decoder more."""
+        with self._open() as session:
+            return page.of(session, select(DecoderRow), DecoderRow.uploaded_at, DecoderRow.id)
 
     def decoder(self, decoder_id: str) -> DecoderRow | None:
         """One decoder, None if there is none of that id."""
@@ -101,11 +107,11 @@ class Store:
                 setattr(row, column, value)
             return row
 
-    def revisions(self, name: str) -> list[RevisionRow]:
-        """All revisions of a session, oldest first."""
+    def revisions(self, name: str, page: Page) -> list[RevisionRow]:
+        """One page of a session's revisions, oldest first, and one revision more."""
         with self._open() as session:
-            query = select(RevisionRow).where(RevisionRow.session == name).order_by(RevisionRow.revision)
-            return list(session.scalars(query))
+            query = select(RevisionRow).where(RevisionRow.session == name)
+            return page.of(session, query, RevisionRow.revision)
 
     def revision(self, name: str, revision: int) -> RevisionRow | None:
         """One revision of a session, None if there is none of that number."""

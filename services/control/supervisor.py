@@ -169,11 +169,19 @@ class Supervisor:
             await asyncio.to_thread(self._store.let_go, name)
             return True
 
-    async def remove(self, name: str) -> bool:
-        """Remove a session and its files; False, with nothing removed, while it runs or should run."""
+    async def remove(self, name: str, expected: Callable[[SessionRow], None]) -> bool:
+        """Remove a session and its files; False, with nothing removed, while it runs or should run.
+
+        Parameters
+        ----------
+        name : str
+        expected : callable
+            Raises if the row is not what is meant to be removed.
+        """
         await self.settle(name)
         session = self.session(name)
         async with session.lock:
+            expected(await self._row(name))
             if await self._busy(name, session):
                 return False
             await asyncio.to_thread(self._store.remove_session, name)
