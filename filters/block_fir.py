@@ -163,8 +163,11 @@ class BlockFir:
         if self.warming_up:
             return sample.copy()
         with np.errstate(invalid="ignore", over="ignore"):
-            total: NDArray[np.float64] = np.add.accumulate(block * self._taps[:, None], axis=0)[-1]
-        return total.copy()
+            terms = block * self._taps[:, None]
+            if self._n_channels > 1:
+                return np.asarray(np.add.reduce(terms, axis=0))
+            # A single channel would be summed in pairs, and not in order.
+            return np.asarray(np.add.accumulate(terms)[-1])
 
     def process(self, X: ArrayLike) -> NDArray[np.float64]:
         """Filter a chunk of samples.
