@@ -14,7 +14,7 @@ from bmi_decoder.errors import ProgramError
 from bmi_decoder.machine.instruction import UNUSED, WIDTH, Instruction, Kind
 from bmi_decoder.machine.instruction_set import INSTRUCTIONS
 from bmi_decoder.machine.kernels.move import COPY, INPUT, OUTPUT
-from bmi_decoder.machine.program import Program
+from bmi_decoder.machine.program import LINE, Program, aligned
 from bmi_decoder.machine.verify import MAX_ARENA
 
 _STATE, _SCRATCH = "state", "scratch"
@@ -63,11 +63,18 @@ class Assembler:
         self._sizes = {_STATE: 0, _SCRATCH: 0}
 
     def param(self, values: npt.ArrayLike) -> int:
-        """Store constants, once where several instructions share them; returns their offset."""
+        """Store constants, once where several instructions share them; returns their offset.
+
+        What is as long as a cache line begins at one.
+        """
         array = np.ascontiguousarray(values, np.float32).ravel()
         digest = hashlib.sha256(array.tobytes()).digest()
         if digest in self._known:
             return self._known[digest]
+        if array.size >= LINE:
+            gap = -self._n_params % LINE
+            self._params.append(np.zeros(gap, np.float32))
+            self._n_params += gap
         offset = self._known[digest] = self._n_params
         self._params.append(array)
         self._n_params += array.size
@@ -163,7 +170,7 @@ class Assembler:
                 row[column] = base[value.region] + value.offset if isinstance(value, Slot) else value
         program = Program(
             instructions=table,
-            params=_joined(self._params),
+            params=aligned(_joined(self._params)),
             initial_state=_joined(self._state),
             arena_size=self._sizes[_STATE] + self._sizes[_SCRATCH],
             n_inputs=self.n_inputs,

@@ -8,8 +8,10 @@ from bmi_decoder.machine.builder import Builder
 from bmi_decoder.machine.executor import Executor
 from bmi_decoder.machine.instruction import Kind
 from bmi_decoder.machine.instruction_set import INSTRUCTIONS
+from bmi_decoder.machine.kernels.linear import LINEAR
 from bmi_decoder.machine.kernels.move import COPY
 from bmi_decoder.machine.program import Program
+from tests.machine.support import normal
 from tests.machine.test_verify import PROGRAM
 
 ROWS = np.random.default_rng(1).poisson(1.0, (60, 6)).astype(np.float32)
@@ -150,6 +152,23 @@ def test_operands_of_every_instruction_fit_the_table() -> None:
         choices = {name for name, kind in instruction.operands if kind is Kind.CHOICE}
         assert set(instruction.choices) == choices
         assert instruction.optional <= {name for name, kind in instruction.operands if kind is Kind.PARAMS}
+
+
+def test_long_constants_begin_at_cache_lines() -> None:
+    """Wherever the operating system puts the array: a weight that straddles two lines is read twice."""
+    for before in range(1, 6):
+        builder = Builder(5)
+        x = builder.input()
+        for low in range(before):
+            x = builder.clamp(x, -low, low)
+        builder.output(builder.linear(x, normal(16, 5), normal(16)))
+        program = builder.build()
+        outer = Builder(5)
+        outer.output(outer.embed(program, outer.affine(outer.input(), normal(5)), "inner"))
+        for built in (program, outer.build(), Program.from_bytes(program.to_bytes())):
+            (row,) = built.instructions[built.instructions[:, 0] == LINEAR.opcode].tolist()
+            linear = LINEAR.decode(row)
+            assert built.params.ctypes.data % 64 == linear["weight"] % 16 == linear["bias"] % 16 == 0
 
 
 def test_constants_that_several_instructions_share_are_stored_once() -> None:
