@@ -20,6 +20,7 @@ OWN_COMMANDS = (
     "decoders",
     "download",
     "evaluate",
+    "export",
     "inspect",
     "simulate",
     "subscribe",

@@ -63,6 +63,8 @@ def command(name: str) -> str:
     parser = build_parser()
     for part in name.split():
         parsers = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+        if part not in parsers.choices:
+            sys.exit(f"the command {name!r} is not known: install the package again (pip install -e .)")
         parser = parsers.choices[part]
     actions = [action for action in parser._actions if not isinstance(action, argparse._HelpAction)]
     rows = [(_signature(action), _meaning(action)) for action in actions]

@@ -15,8 +15,9 @@ import numpy.typing as npt
 from bmi_decoder.errors import InputError
 from bmi_decoder.formats.extra import require_formats_extra
 from bmi_decoder.formats.hdf5 import open_hdf5, read_numbers
+from bmi_decoder.formats.nwb_counts import binned_counts, recording_of_counts
 from bmi_decoder.formats.nwb_series import BehaviourSeries, behaviour_series, choose_series
-from bmi_decoder.formats.rebin import join_factor
+from bmi_decoder.formats.rebin import join_factor, rebin
 from bmi_decoder.formats.segments import checked_times, segments_of_times, stretches, usual_step
 from bmi_decoder.recording import Recording
 
@@ -29,6 +30,8 @@ _MAX_COUNTS = 4 * 2**30
 
 def read_nwb(path: Path | str, bin_s: float | None = None, series: str | None = None) -> Recording:
     """Read a session: spikes of the `units` table in bins, and a series of the behaviour module.
+
+    A file without units may have counts instead, as ``bmi-decoder export`` writes them.
 
     Parameters
     ----------
@@ -62,8 +65,13 @@ def read_nwb(path: Path | str, bin_s: float | None = None, series: str | None = 
     with open_nwb(path) as content:
         behaviour = choose_series(behaviour_series(content), series, path)
         time, kinematics = behaviour.read(path)
-        spikes, observed, names = _units(content.units, path)
+        counts = None if content.units is not None else binned_counts(content, path)
+        if counts is None:
+            spikes, observed, names = _units(content.units, path)
     try:
+        if counts is not None:
+            recording = recording_of_counts(counts, behaviour, time, kinematics, path)
+            return recording if bin_s is None else rebin(recording, bin_s)
         step_s = behaviour.step_s or usual_step(checked_times(time[np.isfinite(time)], behaviour.name))
         return _recording(behaviour, time, kinematics, spikes, observed, names, step_s, bin_s, path)
     except InputError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,9 @@ class BehaviourSeries:
 
     def outputs(self, n_columns: int) -> tuple[Output, ...]:
         """Names and units of the columns: ``x_velocity`` and so on where the name says what it is."""
+        named = noted(self.node).get("outputs")
+        if isinstance(named, list) and len(named) == n_columns:
+            return tuple(Output(str(name), str(unit)) for name, unit in named)
         unit = str(self.node.unit) or "unknown"
         name = self.name.rpartition("/")[2]
         quantity = "velocity" if self.is_velocity else "position" if "pos" in self.name.casefold() else None
@@ -88,6 +92,15 @@ class BehaviourSeries:
         if n_columns == 1:
             return (Output(name, unit),)
         return tuple(Output(f"{name}_{i}", unit) for i in range(n_columns))
+
+
+def noted(node: Any) -> dict[str, Any]:
+    """What ``bmi-decoder export`` has noted in a series' comments, for which NWB has no field; empty without it."""
+    try:
+        found = json.loads(node.comments or "")
+    except (ValueError, TypeError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def behaviour_series(content: Any) -> tuple[BehaviourSeries, ...]:

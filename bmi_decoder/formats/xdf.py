@@ -49,13 +49,12 @@ def read_xdf(path: Path | str, neural: str | None = None, kinematics: str | None
     """
     path = Path(path)
     streams = load_xdf(path).streams
-    counts = _choose(streams, neural, NEURAL_TYPES, "neural", path)
-    movement = _choose(streams, kinematics, KINEMATICS_TYPES, "kinematics", path)
-    bin_s, step_s = _step(counts, path), _step(movement, path)
-    stamps = without_jitter(counts.times, counts.spans)
-    values, valid = _at_bins(movement, step_s, stamps, bin_s)
+    counts = choose_stream(streams, neural, NEURAL_TYPES, "neural", path)
+    movement = choose_stream(streams, kinematics, KINEMATICS_TYPES, "kinematics", path)
+    bin_s, stamps = bins_of(counts, path)
+    values = at_bins(movement, stamps, bin_s, path)
     numbers = np.asarray(counts.values, dtype=np.float64)
-    valid &= _all_finite(numbers)
+    valid = _all_finite(values) & _all_finite(numbers)
     runs = stretches(valid, _cut(counts, movement, stamps, bin_s))
     if not runs:
         raise InputError(f"{path}: streams {counts.name!r} and {movement.name!r} have no time in common")
@@ -64,7 +63,7 @@ def read_xdf(path: Path | str, neural: str | None = None, kinematics: str | None
         return Recording(
             numbers[rows],
             values[rows],
-            _outputs(movement),
+            outputs_of(movement),
             bin_s * counts.speed,
             t0=float(stamps[rows[0]]) - bin_s,
             segments=tuple(pairwise(np.cumsum([0, *(stop - start for start, stop in runs)]).tolist())),
@@ -75,9 +74,16 @@ def read_xdf(path: Path | str, neural: str | None = None, kinematics: str | None
         raise InputError(f"{path}: {error}") from error
 
 
-def _choose(
+def choose_stream(
     streams: Sequence[XdfStream], wanted: str | None, types: tuple[str, ...], what: str, path: Path
 ) -> XdfStream:
+    """The stream with the wanted name or type, or else the only one of `types`.
+
+    Raises
+    ------
+    InputError
+        If it is missing, not unique, empty or of strings. The message lists the streams.
+    """
     names = types if wanted is None else (wanted.casefold(),)
     found = [stream for stream in streams if stream.type.casefold() in names]
     if wanted is not None:
@@ -103,10 +109,26 @@ def _step(stream: XdfStream, path: Path) -> float:
     return stream.step_s
 
 
-def _at_bins(
-    movement: XdfStream, step_s: float, stamps: FloatArray, bin_s: float
-) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
-    """Movement at the bins that end at `stamps`, and where there is any."""
+def bins_of(counts: XdfStream, path: Path) -> tuple[float, FloatArray]:
+    """Interval between samples in s, and where each bin ends.
+
+    Raises
+    ------
+    InputError
+        If the stream is irregular.
+    """
+    return _step(counts, path), without_jitter(counts.times, counts.spans)
+
+
+def at_bins(movement: XdfStream, stamps: FloatArray, bin_s: float, path: Path) -> FloatArray:
+    """Movement (T, K) at the bins that end at `stamps`; NaN where there is none.
+
+    Raises
+    ------
+    InputError
+        If the stream is irregular.
+    """
+    step_s = _step(movement, path)
     samples = np.asarray(movement.values, dtype=np.float64)
     values = np.full((len(stamps), samples.shape[1]), np.nan)
     times = without_jitter(movement.times, movement.spans)
@@ -126,7 +148,7 @@ def _at_bins(
         enough = last - first >= round(bin_s / step_s) / 2
         some = covered[enough]
         values[some] = (total[last] - total[first])[enough] / (last - first)[enough, None]
-    return values, _all_finite(values)
+    return values
 
 
 def _all_finite(values: FloatArray) -> npt.NDArray[np.bool_]:
@@ -143,7 +165,8 @@ def _cut(counts: XdfStream, movement: XdfStream, stamps: FloatArray, bin_s: floa
     return tuple(pairwise(sorted(edges)))
 
 
-def _outputs(movement: XdfStream) -> tuple[Output, ...]:
+def outputs_of(movement: XdfStream) -> tuple[Output, ...]:
+    """Names and units of its channels."""
     plain = tuple(f"{movement.name or 'movement'}_{i}" for i in range(movement.n_channels))
     names = movement.labels if _are_names(movement.labels) else plain
     units = movement.units or ("",) * movement.n_channels
