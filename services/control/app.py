@@ -73,7 +73,7 @@ def _lifespan(settings: ControlSettings) -> Callable[[FastAPI], AbstractAsyncCon
             held.enter_context(exclusive(places.root))
             held.callback(places.release_shared_memory)
             places.remove_unfinished_uploads()
-            database = Database(places.database)
+            database = Database(settings.database or f"sqlite:///{places.database}")
             held.callback(database.close)
             control = app.state.control = _assemble(settings, places, database)
             try:

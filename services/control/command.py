@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 DATA_VARIABLE = "BMI_DATA_DIR"
+DATABASE_VARIABLE = "BMI_DATABASE"
 _CLOSE_REQUESTS_S = 3
 
 
@@ -41,6 +42,11 @@ def register(subparsers: Any) -> None:
         "--data-dir",
         type=Path,
         help=f"where decoders and sessions are kept (default ${DATA_VARIABLE}, or per user)",
+    )
+    parser.add_argument(
+        "--database",
+        metavar="URL",
+        help=f"postgresql://... for a database elsewhere (default ${DATABASE_VARIABLE}, or a file in the data directory)",
     )
     parser.add_argument(
         "--lsl",
@@ -66,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
     token = os.environ.get(TOKEN_VARIABLE)
     settings = ControlSettings(
         data_dir=args.data_dir or default_data_dir(),
+        database=args.database or os.environ.get(DATABASE_VARIABLE) or None,
         host=args.host,
         port=args.port,
         token=SecretStr(token) if token else None,

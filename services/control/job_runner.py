@@ -27,6 +27,7 @@ from services.control.tables import JobRow
 
 _INTERRUPTED = "interrupted: the control plane ended while it ran"
 _TELL_S = 0.25
+_FAULT_PAUSE_S = 5.0
 _REQUEST: TypeAdapter[JobRequest] = TypeAdapter(JobRequest)
 _log = logging.getLogger(__name__)
 
@@ -145,9 +146,14 @@ class JobRunner:
         while True:
             await self._queued[kind].wait()
             self._queued[kind].clear()
-            for row in await asyncio.to_thread(self._store.in_state, "queued"):
-                if row.kind == kind:
-                    await self._run(row)
+            try:
+                for row in await asyncio.to_thread(self._store.in_state, "queued"):
+                    if row.kind == kind:
+                        await self._run(row)
+            except Exception:
+                _log.exception("jobs of kind %s cannot be run, trying again", kind)
+                self._queued[kind].set()
+                await asyncio.sleep(_FAULT_PAUSE_S)
 
     async def _run(self, queued: JobRow) -> None:
         started = {"state": "running", "started_at": now()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -10,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from sqlalchemy.exc import DataError, OperationalError
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
@@ -18,6 +20,7 @@ from services.control.validation import FieldError, body_model, field_errors, su
 
 MEDIA_TYPE = "application/problem+json"
 _SHOWN = 20
+_log = logging.getLogger(__name__)
 
 
 class ProblemDetail(BaseModel):
@@ -106,6 +109,18 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(InputError)
     async def unusable(request: Request, error: InputError) -> JSONResponse:
         return problem_response(Problem(422, str(error)), request.url.path)
+
+    @app.exception_handler(DataError)
+    async def not_storable(request: Request, error: DataError) -> JSONResponse:
+        # PostgreSQL takes no character of number 0.
+        problem = Problem(422, "the request has a text that cannot be stored; see that it holds no control characters")
+        return problem_response(problem, request.url.path)
+
+    @app.exception_handler(OperationalError)
+    async def no_database(request: Request, error: OperationalError) -> JSONResponse:
+        _log.error("the database does not answer: %s", error.orig)
+        problem = Problem(503, "the database does not answer; the service's log has the details")
+        return problem_response(problem, request.url.path)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -20,6 +20,7 @@ class ControlSettings(Settings):
     """Where the control plane listens, where it keeps its files and who may use it."""
 
     data_dir: Path = Field(description="Decoders, sessions and their files; one control plane per directory.")
+    database: str | None = Field(None, description="URL of the database; null is a SQLite file in the data directory.")
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     token: SecretStr | None = Field(None, description="What clients must present; needed off loopback.")

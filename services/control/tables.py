@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from sqlalchemy import JSON, ForeignKey
+from sqlalchemy import JSON, BigInteger, Double, ForeignKey
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from bmi_decoder.config import OutputFilterSettings, SessionSettings
@@ -90,7 +90,7 @@ class RecordingRow(Base):
 
     id: Mapped[str] = mapped_column(primary_key=True)
     sha256: Mapped[str] = mapped_column(unique=True)
-    size_bytes: Mapped[int]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
     file_name: Mapped[str]
     suffix: Mapped[str]
     uploaded_at: Mapped[str]
@@ -105,7 +105,7 @@ class JobRow(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     kind: Mapped[str]
     state: Mapped[str] = mapped_column(index=True)
-    progress: Mapped[float] = mapped_column(default=0.0)
+    progress: Mapped[float] = mapped_column(Double, default=0.0)
     message: Mapped[str] = mapped_column(default="")
     request: Mapped[dict[str, Any]]
     result: Mapped[dict[str, Any] | None] = mapped_column(default=None)

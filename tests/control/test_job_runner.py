@@ -64,7 +64,7 @@ class Plane:
 
     def __init__(self, root: Path, *scripts: str) -> None:
         self.places = DataDirectory.create(root)
-        self.database = Database(self.places.database)
+        self.database = Database(f"sqlite:///{self.places.database}")
         self.store, self.events = JobStore(self.database), EventLog()
         self.runner = JobRunner({"train": Scripted(*scripts)}, self.places, self.store, self.events)
 
@@ -191,7 +191,7 @@ def test_a_closing_control_plane_ends_what_runs_and_keeps_what_is_queued(run: Ca
 
 def test_a_job_of_a_control_plane_that_was_killed_is_ended(run: Callable[..., Any], tmp_path: Path) -> None:
     places = DataDirectory.create(tmp_path / "data")
-    database = Database(places.database)
+    database = Database(f"sqlite:///{places.database}")
     JobStore(database).add(JobRow(id="old", kind="train", state="running", request=json.loads("{}"), created_at="0"))
     database.close()
     (places.jobs / "old").mkdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from fastapi.testclient import TestClient
 
+from services.control.paging import Page
 from services.control.store import Store
 
 
@@ -42,10 +43,10 @@ def test_query_out_of_range(client: TestClient) -> None:
 
 
 def test_a_bug_shows_no_traceback(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_self: Store) -> None:
+    def broken(_self: Store, _page: Page) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(Store, "decoders", broken)
+    monkeypatch.setattr(Store, "decoder_page", broken)
     answer = client.get("/v1/decoders")
     assert answer.status_code == 500
     assert answer.headers["content-type"] == "application/problem+json"

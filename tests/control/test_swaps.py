@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +13,6 @@ import pytest
 from fastapi.testclient import TestClient
 
 from services.control.places import DataDirectory
-from tests.control.conftest import OpenControl
 from tests.control.support import eventually, write_linear_bundle
 from tests.control.test_serve import Serve, run_session
 from tests.control.test_serve import serve as serve
@@ -191,18 +189,3 @@ def test_commands_are_for_this_user_alone(client: TestClient, session: str, live
     assert stat.S_IMODE(mode) == 0o600
     client.post(f"{session}/stop")
     assert not path.exists()
-
-
-def test_history_of_a_store_that_had_none(open_control: OpenControl, bundle: Path, control_dir: Path) -> None:
-    filters = {"output_filters": {"low_latency": {"cutoff_hz": 5}}}
-    with open_control() as client:
-        body = {"name": "m1", "stream": {"name": "M1"}, "decoder": upload(client, bundle)} | filters
-        client.post("/v1/sessions", json=body)
-        known = client.get("/v1/sessions/m1/revisions").json()
-        assert known[0]["output_filters"]["low_latency"]["cutoff_hz"] == 5
-    with sqlite3.connect(control_dir / "control.sqlite") as connection:
-        connection.execute("DROP TABLE revisions")
-        connection.execute("PRAGMA user_version = 1")
-    connection.close()
-    with open_control() as client:
-        assert client.get("/v1/sessions/m1/revisions").json() == known
