@@ -46,7 +46,7 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "--database",
         metavar="URL",
-        help=f"postgresql://... for a database elsewhere (default ${DATABASE_VARIABLE}, or a file in the data directory)",
+        help=f"postgresql://... for one elsewhere (default ${DATABASE_VARIABLE}, or a file in the data directory)",
     )
     parser.add_argument(
         "--lsl",
@@ -79,7 +79,8 @@ def run(args: argparse.Namespace) -> int:
     )
     check_access(settings)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    for library in ("alembic", "uvicorn"):
+        logging.getLogger(library).setLevel(logging.WARNING)
 
     from services.control.app import create_app
 
