@@ -29,7 +29,7 @@ from bmi_decoder.errors import BmiError, InputError
 from services.bench.latency.lanes import Lane, worker_lane
 from services.bench.untrained import untrained_bundle
 from services.ingest.lsl import configure_lsl
-from services.processes import Child, running
+from services.processes import running
 from services.worker.flight import FlightReader, lsl_clock
 
 N_CHANNELS, RATE_HZ = 96, 250.0

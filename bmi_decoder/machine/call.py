@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import types
-from numba.extending import intrinsic
 
 from bmi_decoder.machine.instruction import WIDTH
 
@@ -86,19 +84,3 @@ def _check(name: str, array: npt.NDArray[Any], dtype: type, ndim: int) -> None:
             f"{name} must be a C-contiguous array of {np.dtype(dtype)} with {ndim} axes, "
             f"got {array.dtype} {array.shape}"
         )
-
-
-@intrinsic
-def int64_at(typing_context, address):  # type: ignore[no-untyped-def]
-    """An address as a pointer to int64, in compiled code."""
-    return types.CPointer(types.int64)(types.int64), _as_pointer
-
-
-@intrinsic
-def float32_at(typing_context, address):  # type: ignore[no-untyped-def]
-    """An address as a pointer to float32, in compiled code."""
-    return types.CPointer(types.float32)(types.int64), _as_pointer
-
-
-def _as_pointer(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-    return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))

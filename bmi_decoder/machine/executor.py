@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from bmi_decoder.errors import InputError
 from bmi_decoder.machine.call import Call
+from bmi_decoder.machine.native import run, run_call
 from bmi_decoder.machine.program import Program
-from bmi_decoder.machine.run import run, run_call
 
 
 class Executor:

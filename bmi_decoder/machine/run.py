@@ -1,10 +1,8 @@
-"""The one compiled function that runs every program, live and offline."""
+"""The one function that runs every program, live and offline, as it is compiled; see `native` for how it is called."""
 
 import numba
-import numpy as np
-import numpy.typing as npt
 
-from bmi_decoder.machine.call import N_FIELDS, Call, float32_at, int64_at
+from bmi_decoder.machine.call import N_FIELDS
 from bmi_decoder.machine.instruction import WIDTH
 from bmi_decoder.machine.kernels.attention import LINEAR_ATTENTION, linear_attention
 from bmi_decoder.machine.kernels.bif import BIF, BIF_DRIVEN, ROUND_HALF_UP, bif, bif_driven, round_half_up
@@ -36,6 +34,7 @@ from bmi_decoder.machine.kernels.self_attention import SPIKING_SELF_ATTENTION, s
 from bmi_decoder.machine.kernels.spiking import LEAKY_INTEGRATOR, LIF, leaky_integrator, lif
 from bmi_decoder.machine.kernels.synaptic import SYNAPTIC_LIF, synaptic_lif
 from bmi_decoder.machine.kernels.window import BOXCAR, FIR, boxcar, fir
+from bmi_decoder.machine.pointers import float32_at, int64_at
 
 _INPUT, _OUTPUT, _COPY, _LINEAR = INPUT.opcode, OUTPUT.opcode, COPY.opcode, LINEAR.opcode
 _LAYER_NORM, _AFFINE = LAYER_NORM.opcode, AFFINE.opcode
@@ -55,7 +54,7 @@ _SPIKING_SELF_ATTENTION = SPIKING_SELF_ATTENTION.opcode
 _RESONATE_FIRE = RESONATE_FIRE.opcode
 
 
-@numba.njit("void(int64)", error_model="numpy", cache=True)
+@numba.njit(error_model="numpy")
 def machine(address):  # type: ignore[no-untyped-def]
     """Run a verified program for each row of `x`, writing each row of `y`: those of the `Call` at this address.
 
@@ -143,20 +142,3 @@ def machine(address):  # type: ignore[no-untyped-def]
                 rms_norm(arena, params, o[1], o[2], o[3], o[4], o[5])
             elif op == _SPIKING_SELF_ATTENTION:
                 spiking_self_attention(arena, params, o[1], o[2], o[3], o[4], o[5], o[6], o[7], o[8])
-
-
-run_call = machine.overloads[machine.signatures[0]].entry_point
-"""The compiled function itself, without numba's choice among signatures: `Call.address` to None."""
-
-
-def run(
-    instructions: npt.NDArray[np.int64],
-    params: npt.NDArray[np.float32],
-    arena: npt.NDArray[np.float32],
-    x: npt.NDArray[np.float32],
-    y: npt.NDArray[np.float32],
-) -> None:
-    """Run a verified program for each row of `x`, writing each row of `y`; see `Call` for the arrays."""
-    call = Call(instructions, params, arena, x.shape[1], y.shape[1])
-    call.bind(x, y)
-    run_call(call.address)

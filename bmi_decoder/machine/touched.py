@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from bmi_decoder.machine.instruction_set import INSTRUCTIONS
 from bmi_decoder.machine.kernels.linear import LINEAR
+from bmi_decoder.machine.native import run
 from bmi_decoder.machine.program import Program
-from bmi_decoder.machine.run import run
 
 _BYTES = 4
 

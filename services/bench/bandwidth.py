@@ -6,11 +6,10 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
-from bmi_decoder.machine.kernels.jit import FAST
+from bmi_decoder.machine.kernels.jit import FAST, Kernel
 
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
@@ -21,8 +20,7 @@ _PASSES_BYTES = 16 << 20
 _REPEATS = 7
 
 
-@numba.njit("float32(float32[::1], int64)", fastmath=FAST, error_model="numpy", cache=True, nogil=True)
-def _read(values, passes):  # type: ignore[no-untyped-def]
+def _sum(values, passes):  # type: ignore[no-untyped-def]
     """Sum an array a number of times; each pass depends on the last, so that none can be left out."""
     total = np.float32(0)
     for _ in range(passes):
@@ -32,6 +30,9 @@ def _read(values, passes):  # type: ignore[no-untyped-def]
         total = total * np.float32(0.5) + part
         values[0] = total * np.float32(1e-30)
     return total
+
+
+_read = Kernel(_sum, {"fastmath": FAST, "error_model": "numpy", "cache": True, "nogil": True})
 
 
 def cache_bytes(level: int) -> int:

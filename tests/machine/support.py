@@ -10,7 +10,7 @@ import numpy as np
 from bmi_decoder.machine.builder import Builder, Slot
 from bmi_decoder.machine.executor import Executor
 from bmi_decoder.machine.instruction import Instruction
-from bmi_decoder.machine.run import run
+from bmi_decoder.machine.native import run
 from bmi_decoder.machine.single import Placed, place
 
 GAP = 3

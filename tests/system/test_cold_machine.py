@@ -10,11 +10,10 @@ from pathlib import Path
 from tests.system.support import ROOT
 
 SCRIPT = """
-import hashlib, re
+import hashlib, sys
 import numpy as np
 from bmi_decoder.machine.builder import Builder
 from bmi_decoder.machine.executor import Executor
-from bmi_decoder.machine.run import machine
 
 random = np.random.default_rng(0)
 builder = Builder(182)
@@ -24,10 +23,7 @@ x = builder.linear(x, random.standard_normal((61, 182)).astype(np.float32), None
 x = builder.fir(x, random.random(33), "filter")
 builder.output(x)
 y = Executor(builder.build()).run(random.poisson(0.3, (300, 182)))
-(signature,) = machine.signatures
-misses = sum(machine.stats.cache_misses.values())
-calls = re.findall(r"call [^@]*@[^(]*kernels[^(]*", machine.inspect_llvm(signature)) if misses else []
-print(hashlib.sha256(y.tobytes()).hexdigest(), misses, len(calls))
+print(hashlib.sha256(y.tobytes()).hexdigest(), "numba" in sys.modules)
 """
 
 
@@ -40,10 +36,9 @@ def test_cold_and_warm_are_equal(tmp_path: Path) -> None:
             capture_output=True,
             text=True,
             check=True,
-        ).stdout.split()
+        )
         for _ in range(2)
     )
-    assert (cold[1], warm[1]) == ("1", "0"), "the first process compiles, the second one loads"
-    assert cold[0] == warm[0]
-    # Whether two copies of a kernel would differ is luck; that there are none is not.
-    assert cold[2] == "0"
+    assert ("compiling" in cold.stderr, "compiling" in warm.stderr) == (True, False)
+    assert cold.stdout == warm.stdout
+    assert warm.stdout.split()[1] == "False", "a process that has the code needs no compiler"

@@ -1,9 +1,8 @@
 """Scalar activation functions that LLVM can vectorise, unlike calls into libm."""
 
-import numba
 import numpy as np
 
-from bmi_decoder.machine.kernels.jit import FAST
+from bmi_decoder.machine.kernels.jit import scalar_kernel
 
 _LOG2_E = np.float32(1.44269504088896341)
 _LN2_HIGH = np.float32(0.693359375)
@@ -25,7 +24,7 @@ _SMALL, _LARGE, _THIRD, _QUARTER = np.float32(-4), np.float32(20), np.float32(1 
 _HALF, _ONE, _TWO = np.float32(0.5), np.float32(1), np.float32(2)
 
 
-@numba.njit(fastmath=FAST, inline="always")
+@scalar_kernel
 def exp32(x):  # type: ignore[no-untyped-def]
     """Exponential in float32, relative error below 2e-7 in [-87, 88], limited outside; NaN stays NaN.
 
@@ -39,19 +38,19 @@ def exp32(x):  # type: ignore[no-untyped-def]
     return (p * r * r + r + _ONE) * power
 
 
-@numba.njit(fastmath=FAST, inline="always")
+@scalar_kernel
 def sigmoid32(x):  # type: ignore[no-untyped-def]
     """Logistic function in float32."""
     return _ONE / (_ONE + exp32(-x))
 
 
-@numba.njit(fastmath=FAST, inline="always")
+@scalar_kernel
 def tanh32(x):  # type: ignore[no-untyped-def]
     """Hyperbolic tangent in float32, absolute error below 2e-7."""
     return _TWO / (_ONE + exp32(-_TWO * x)) - _ONE
 
 
-@numba.njit(fastmath=FAST, inline="always")
+@scalar_kernel
 def log32(x):  # type: ignore[no-untyped-def]
     """Natural logarithm in float32 of a normal, positive, finite number, absolute error below 2e-7 max(1, |log x|).
 
@@ -67,7 +66,7 @@ def log32(x):  # type: ignore[no-untyped-def]
     return (p * m * z + e * _LN2_LOW - _HALF * z + m) + e * _LN2_HIGH
 
 
-@numba.njit(fastmath=FAST, inline="always")
+@scalar_kernel
 def log_softplus32(x):  # type: ignore[no-untyped-def]
     """``log(log(1 + exp(x)))`` in float32, absolute error below 2e-6 max(1, |result|).
 
@@ -81,7 +80,7 @@ def log_softplus32(x):  # type: ignore[no-untyped-def]
     return y if x <= _LARGEST else x
 
 
-@numba.njit(fastmath=FAST, inline="always")
+@scalar_kernel
 def softplus32(x):  # type: ignore[no-untyped-def]
     """``log(1 + exp(x))`` in float32, relative error below 1e-6; NaN stays NaN.
 

@@ -1,47 +1,93 @@
-"""How kernels are compiled, and where the compiled code is kept."""
+"""How kernels are compiled, and where the compiled code is kept.
+
+Nothing here imports numba before a kernel is needed as compiled code: processes that find the machine in the cache do
+without the compiler, which would be most of their memory.
+"""
+
+from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
+from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numba
 import platformdirs
 
 FAST = {"reassoc", "contract", "arcp", "nsz"}
 """Fast-math flags that keep NaN and Inf: a broken sensor must stay visible in the output."""
 
 
-def _cache_directory() -> str:
-    """One directory per version of the machine's sources.
+def cache_directory() -> Path:
+    """One directory per version of the machine's sources and of the compiler.
 
     Numba's own cache looks at the file of the outermost function only, so it would go on using an old kernel
     after an update (numba issue 2517).
     """
-    digest = hashlib.sha256(numba.__version__.encode())
+    digest = hashlib.sha256(f"{version('numba')} {version('llvmlite')}".encode())
     for source in sorted(Path(__file__).parent.parent.rglob("*.py")):
         digest.update(source.read_bytes())
     base = os.environ.get("BMI_CACHE_DIR") or platformdirs.user_cache_dir("bmi-decoder")
-    return str(Path(base) / f"machine-{digest.hexdigest()[:16]}")
+    return Path(base) / f"machine-{digest.hexdigest()[:16]}"
 
 
-numba.config.CACHE_DIR = _cache_directory()
+def compiler() -> Any:
+    """The numba module, told to keep what it caches in `cache_directory`."""
+    import numba
+
+    numba.config.CACHE_DIR = str(cache_directory())
+    return numba
 
 
-def kernel(function: Any) -> Any:
+class Kernel:
+    """A function that numba compiles when it is first called, or used by another one that is compiled.
+
+    To numba it is the dispatcher that its own decorator would have made.
+
+    Parameters
+    ----------
+    function : callable
+    options : dict
+        Of ``numba.njit``.
+    """
+
+    def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
+        self._function, self._options = function, options
+        self.__doc__ = function.__doc__
+
+    @cached_property
+    def _dispatcher(self) -> Any:
+        return compiler().njit(**self._options)(self._function)
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Run it from Python."""
+        return self._dispatcher(*arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._dispatcher, name)
+
+
+def kernel(function: Callable[..., Any]) -> Kernel:
     """Compile a kernel whose sums may be reordered and fused.
 
-    It is always inlined into the machine's `run`. Left as a call, it would be the copy in `run`'s own module in a
-    process that loads the machine from the cache, but perhaps the one that was compiled by itself in the process
-    that filled the cache; and these two may add in different orders.
+    Kernels are always inlined into the machine.
     """
-    return numba.njit(fastmath=FAST, error_model="numpy", cache=True, forceinline=True)(function)
+    return Kernel(function, {"fastmath": FAST, "error_model": "numpy", "cache": True, "forceinline": True})
 
 
-def exact_kernel(function: Any) -> Any:
+def exact_kernel(function: Callable[..., Any]) -> Kernel:
     """Compile a kernel that rounds after every operation, as torch and ONNX do.
 
     A spike is a threshold crossing: one fused multiply-add more or less would flip some, and the copies of a
     spiking decoder in torch, ONNX and the machine would drift apart.
     """
-    return numba.njit(error_model="numpy", cache=True, forceinline=True)(function)
+    return Kernel(function, {"error_model": "numpy", "cache": True, "forceinline": True})
+
+
+def scalar_kernel(function: Callable[..., Any]) -> Kernel:
+    """Compile a function of one number as part of the kernels that call it, and with their loops."""
+    return Kernel(function, {"fastmath": FAST, "inline": "always"})

@@ -12,7 +12,7 @@ from bmi_decoder.machine.call import Call
 from bmi_decoder.machine.instruction import Instruction
 from bmi_decoder.machine.instruction_set import INSTRUCTIONS
 from bmi_decoder.machine.kernels.linear import LINEAR
-from bmi_decoder.machine.run import run_call
+from bmi_decoder.machine.native import run_call
 from bmi_decoder.machine.single import Placed, place
 
 TYPICAL_SIZES = {
