@@ -4,15 +4,12 @@ from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import signal
 
 from filters.block_fir import BlockFir
+from filters.block_rows import gustafsson_row, padded_row
 from filters.design import DC_TOLERANCE, MAX_ORDER, bessel_sos, check_sos, sos_order
 from filters.errors import FilterDesignError
 from filters.settings import check_choice, check_integer
-
-_COLUMNS = 128
-"""Of the identity at a time: a widest block at once takes 1.5 s in one call, and a live worker waits for it."""
 
 Boundary = Literal["odd", "constant", "gust"]
 Variant = Literal["low_latency", "high_accuracy"]
@@ -99,14 +96,10 @@ def block_taps(sos: ArrayLike, width: int, position: int, boundary: str = "odd")
     advice = f"A filter of order {sos_order(sections)} with boundary {boundary!r} needs {shortest} samples: "
     width = check_integer("width", width, shortest, None, advice + "widen the block, or lower the order.")
     position = check_integer("position", position, 0, width - 1, "0 is the oldest sample of the block.")
-    taps, sums = np.empty(width), np.zeros(width)
-    for first in range(0, width, _COLUMNS):
-        columns = slice(first, min(first + _COLUMNS, width))
-        filtered = _forward_backward(sections, np.eye(width, columns.stop - first, -first), boundary)
-        taps[columns] = filtered[position]
-        sums += filtered.sum(axis=1)
-    # scipy's least squares drops directions that it cannot resolve, in silence; a constant shows it.
-    error = np.abs(sums - 1).max()
+    if boundary != "gust":
+        return padded_row(sections, width, position, boundary, shortest - 1)
+    taps, error = gustafsson_row(sections, width, position)
+    # Least squares drops directions that it cannot resolve, in silence; a constant shows it.
     if not error < DC_TOLERANCE:
         raise FilterDesignError(
             f"boundary {boundary!r} must keep a constant within {DC_TOLERANCE:g}; got an error of "
@@ -114,20 +107,6 @@ def block_taps(sos: ArrayLike, width: int, position: int, boundary: str = "odd")
             "Choose boundary 'odd' or 'constant', a higher cutoff or a lower order."
         )
     return taps
-
-
-def _forward_backward(sections: NDArray[np.float64], block: NDArray[np.float64], boundary: str) -> NDArray[np.float64]:
-    """Scipy's filter along the first axis of `block`."""
-    if boundary == "gust":
-        # An odd order leaves a zero at the end of both polynomials; to scipy it would be one state more,
-        # without effect, and the least-squares system singular.
-        n = sos_order(sections) + 1
-        b, a = (np.asarray(p)[:n] for p in signal.sos2tf(sections))
-        filtered = signal.filtfilt(b, a, block, axis=0, method="gust")
-    else:
-        padding: Literal["odd", "constant"] = "odd" if boundary == "odd" else "constant"
-        filtered = signal.sosfiltfilt(sections, block, axis=0, padtype=padding)
-    return np.asarray(filtered, np.float64)
 
 
 class BlockBidirectional(BlockFir):

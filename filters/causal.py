@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import signal
 
 from filters.design import check_sos, sos_delay, sos_response
 from filters.samples import as_chunk, as_sample, check_state
@@ -47,6 +46,10 @@ class CausalSos:
     """
 
     def __init__(self, sos: ArrayLike, n_channels: int = 1, *, rate_hz: float) -> None:
+        # Not above: block filters do without scipy, whose modules would be a third of a live worker's memory.
+        from scipy import signal
+
+        self._sosfilt = signal.sosfilt
         self._sos = check_sos(sos)
         self._n_channels = check_integer("n_channels", n_channels, 1, None, "Give the number of channels to filter.")
         self._rate_hz = check_positive("rate_hz", rate_hz, "Give the number of samples per second.")
@@ -103,8 +106,8 @@ class CausalSos:
         """Standard deviation of the output for white noise of standard deviation 1."""
         n = self._sos.shape[0] * 2
         unit_states = np.eye(n).reshape(-1, 2, n)
-        c, a = signal.sosfilt(self._sos, np.zeros((1, n)), axis=0, zi=unit_states)
-        d, b = signal.sosfilt(self._sos, np.ones((1, 1)), axis=0, zi=np.zeros((len(self._sos), 2, 1)))
+        c, a = self._sosfilt(self._sos, np.zeros((1, n)), axis=0, zi=unit_states)
+        d, b = self._sosfilt(self._sos, np.ones((1, 1)), axis=0, zi=np.zeros((len(self._sos), 2, 1)))
         a, b = np.reshape(a, (n, n)), np.reshape(b, (n, 1))
         # The sum of A^k b b' A'^k over all k, twice as many terms each time. A Lyapunov solver would call
         # the equation ill-conditioned at high orders with low cutoffs.
@@ -185,5 +188,5 @@ class CausalSos:
             if not self._started:
                 self._sections = self._settled * chunk[0]
                 self._started = True
-            filtered, self._sections = signal.sosfilt(self._sos, chunk, axis=0, zi=self._sections)
+            filtered, self._sections = self._sosfilt(self._sos, chunk, axis=0, zi=self._sections)
         return np.asarray(filtered)

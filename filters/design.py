@@ -2,8 +2,8 @@
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import signal
 
+from filters.bessel import bessel_sections
 from filters.errors import FilterDesignError
 from filters.settings import check_integer, check_positive
 
@@ -49,9 +49,8 @@ def bessel_sos(order: int, cutoff_hz: float, rate_hz: float) -> NDArray[np.float
     cutoff_hz = check_positive("cutoff_hz", cutoff_hz, advice)
     if cutoff_hz >= rate_hz / 2:
         raise FilterDesignError(f"cutoff_hz must be below rate_hz / 2 = {rate_hz / 2:g}; got {cutoff_hz:g}. {advice}")
-    sos = np.asarray(signal.bessel(order, cutoff_hz / (rate_hz / 2), norm="phase", output="sos"), dtype=np.float64)
     try:
-        return check_sos(sos)
+        return check_sos(bessel_sections(order, cutoff_hz / rate_hz))
     except FilterDesignError:
         raise FilterDesignError(
             f"cutoff_hz must be high enough against rate_hz = {rate_hz:g} for double precision; "

@@ -31,6 +31,16 @@ def test_response_at_the_cutoff_is_that_of_the_analog_filter(order, cutoff_hz, r
     assert sos_order(sos) == order
 
 
+@pytest.mark.parametrize("order", range(1, 9))
+@pytest.mark.parametrize(("cutoff_hz", "rate_hz"), [(6.25, 250.0), (5.0, 1000.0), (9.9, 20.0)])
+def test_sections_are_those_of_scipy_to_the_last_bits(order, cutoff_hz, rate_hz):
+    expected = signal.bessel(order, cutoff_hz, norm="phase", output="sos", fs=rate_hz)
+    sos = bessel_sos(order, cutoff_hz, rate_hz)
+    np.testing.assert_allclose(sos[:, 3:], expected[:, 3:], rtol=1e-12, atol=0)
+    # In odd orders scipy puts the single zero elsewhere.
+    np.testing.assert_allclose(signal.sos2tf(sos)[0], signal.sos2tf(expected)[0], rtol=1e-12, atol=0)
+
+
 @pytest.mark.parametrize("order", [1, 2, 3, 4, 6])
 def test_response_and_delay_agree_with_scipy(order):
     sos = bessel_sos(order, 25.0, 250.0)
