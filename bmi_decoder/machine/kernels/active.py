@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
+from bmi_decoder.machine.kernels.jit import intrinsic
 
 BLOCK = 32
 """Inputs that `active` looks at."""
@@ -13,6 +11,9 @@ BLOCK = 32
 @intrinsic
 def active(typing_context, x, start):  # type: ignore[no-untyped-def]
     """A number whose bit k says that ``x[start + k]`` is not zero, NaN included; x is a vector of float32."""
+    # Here and below, because only who compiles has numba in memory.
+    from llvmlite import ir
+    from numba import types
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
@@ -28,6 +29,8 @@ def active(typing_context, x, start):  # type: ignore[no-untyped-def]
 @intrinsic
 def lowest_bit(typing_context, mask):  # type: ignore[no-untyped-def]
     """Position of the lowest bit of a number that is not zero."""
+    from llvmlite import ir
+    from numba import types
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         position = builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))

@@ -59,7 +59,11 @@ class Kernel:
 
     @cached_property
     def _dispatcher(self) -> Any:
-        return compiler().njit(**self._options)(self._function)
+        numba = compiler()
+        # Numba knows an intrinsic by the object itself.
+        names = self._function.__globals__
+        names.update({name: value.made for name, value in names.items() if isinstance(value, Intrinsic)})
+        return numba.njit(**self._options)(self._function)
 
     def __call__(self, *arguments: Any) -> Any:
         """Run it from Python."""
@@ -69,6 +73,21 @@ class Kernel:
         if name.startswith("__"):
             raise AttributeError(name)
         return getattr(self._dispatcher, name)
+
+
+class Intrinsic:
+    """A function that writes LLVM code, made one of numba's when the first kernel that uses it is compiled."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self.__doc__ = function.__doc__
+
+    @cached_property
+    def made(self) -> Any:
+        """What ``numba.extending.intrinsic`` makes of it."""
+        from numba.extending import intrinsic
+
+        return intrinsic(self._function)
 
 
 def kernel(function: Callable[..., Any]) -> Kernel:
@@ -86,6 +105,11 @@ def exact_kernel(function: Callable[..., Any]) -> Kernel:
     spiking decoder in torch, ONNX and the machine would drift apart.
     """
     return Kernel(function, {"error_model": "numpy", "cache": True, "forceinline": True})
+
+
+def intrinsic(function: Callable[..., Any]) -> Any:
+    """A function that kernels call, and that writes LLVM code in the place of the call; see ``numba.extending``."""
+    return Intrinsic(function)
 
 
 def scalar_kernel(function: Callable[..., Any]) -> Kernel:
