@@ -18,6 +18,7 @@ from services.control.event_log import EventLog
 from services.control.job_runner import JobRunner
 from services.control.job_store import JobStore
 from services.control.library import Library
+from services.control.metrics import Metrics
 from services.control.places import DataDirectory, exclusive
 from services.control.recording_library import RecordingLibrary
 from services.control.recording_store import RecordingStore
@@ -79,7 +80,8 @@ def _lifespan(settings: ControlSettings) -> Callable[[FastAPI], AbstractAsyncCon
             try:
                 await control.supervisor.open()
                 await control.jobs.open()
-                async with Announcer(control.store, control.supervisor, control.events).running():
+                announcer = Announcer(control.store, control.supervisor, control.events)
+                async with announcer.running(), control.metrics.running():
                     yield
             finally:
                 control.events.close()
@@ -93,17 +95,19 @@ def _assemble(settings: ControlSettings, places: DataDirectory, database: Databa
     store, job_store, event_log = Store(database), JobStore(database), EventLog()
     library = Library(places, store)
     recording_library = RecordingLibrary(places, RecordingStore(database), job_store)
+    supervisor = Supervisor(places, store, event_log, settings.start_wait_s)
     kinds = {"train": TrainJob(places, library, recording_library)}
     return Control(
         settings,
         places,
         store,
         library,
-        Supervisor(places, store, event_log, settings.start_wait_s),
+        supervisor,
         event_log,
         recording_library,
         job_store,
         JobRunner(kinds, places, job_store, event_log),
+        Metrics(store, job_store, supervisor, event_log, health.service_version()),
     )
 
 
@@ -122,7 +126,7 @@ def _openapi(app: FastAPI, settings: ControlSettings) -> Callable[[], dict[str, 
                     if "422" in operation["responses"]:
                         operation["responses"]["422"] = problem.responses(422)[422]
                     for status, response in everywhere.items():
-                        if status != 401 or path.startswith("/v1"):
+                        if status != 401 or path.startswith(("/v1", "/metrics")):
                             operation["responses"].setdefault(str(status), response)
             app.openapi_schema = schema
         return app.openapi_schema

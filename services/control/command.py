@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +17,7 @@ import uvicorn
 from pydantic import SecretStr
 
 from bmi_decoder.errors import BmiError
+from services.control.logs import configure_logs
 from services.control.settings import TOKEN_VARIABLE, ControlSettings, check_access, resolve
 
 if TYPE_CHECKING:
@@ -53,6 +52,12 @@ def register(subparsers: Any) -> None:
         metavar="lab|loopback|PATH",
         help="LSL configuration (default: $LSLAPICFG, or lab)",
     )
+    parser.add_argument(
+        "--log-format",
+        choices=("text", "json"),
+        default="text",
+        help="of the log on standard error (default %(default)s)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -78,9 +83,7 @@ def run(args: argparse.Namespace) -> int:
         token=SecretStr(token) if token else None,
     )
     check_access(settings)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for library in ("alembic", "uvicorn"):
-        logging.getLogger(library).setLevel(logging.WARNING)
+    configure_logs(args.log_format)
 
     from services.control.app import create_app
 

@@ -11,6 +11,7 @@ from services.control.event_log import EventLog
 from services.control.job_runner import JobRunner
 from services.control.job_store import JobStore
 from services.control.library import Library
+from services.control.metrics import Metrics
 from services.control.places import DataDirectory
 from services.control.recording_library import RecordingLibrary
 from services.control.settings import ControlSettings
@@ -31,6 +32,7 @@ class Control:
     recordings: RecordingLibrary
     job_store: JobStore
     jobs: JobRunner
+    metrics: Metrics
 
 
 def _control(request: Request) -> Control:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel, Field
 
 from services.control.context import ControlDep
@@ -59,3 +60,18 @@ async def readyz(control: ControlDep) -> Readiness:
         listed = "; ".join(f"{name} ({reason})" for name, reason in stale.items())
         raise Problem(503, f"not ready: {listed}", sessions=dict(stale))
     return Readiness(sessions=[status.name for status in wanted])
+
+
+@router.get(
+    "/metrics",
+    summary="Metrics for Prometheus",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+async def metrics(control: ControlDep) -> Response:
+    """Counters, ages and latency histograms of every session, in Prometheus' text format.
+
+    They are computed now, from the flight recorders: nobody pays for them while nobody asks.
+    """
+    text = await control.metrics.exposition(await list_sessions(control))
+    return Response(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)

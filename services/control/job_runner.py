@@ -185,7 +185,9 @@ class JobRunner:
             await self._end(row, "done", result=running.task.result(), progress=1.0, message=running.message)
         else:
             expected = isinstance(error, StageFailedError | Problem | BmiError | OSError)
-            _log.warning("job %s failed: %s", row.id, error, exc_info=None if expected else error)
+            _log.warning(
+                "job %s failed: %s", row.id, error, exc_info=None if expected else error, extra={"job": row.id}
+            )
             await self._end(row, "failed", error=str(error), **reached)
 
     async def _work(self, row: JobRow) -> dict[str, Any]:

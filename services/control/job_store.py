@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from services.control.database import Database
 from services.control.paging import Page
@@ -38,6 +38,12 @@ class JobStore:
         with self._read() as session:
             query = select(JobRow).where(JobRow.state.in_(states)).order_by(JobRow.created_at, JobRow.id)
             return list(session.scalars(query))
+
+    def count(self) -> dict[str, int]:
+        """How many jobs are in each state."""
+        with self._read() as session:
+            counted = session.execute(select(JobRow.state, func.count()).group_by(JobRow.state))
+            return {state: number for state, number in counted}
 
     def add(self, row: JobRow) -> None:
         """Add a job."""

@@ -16,7 +16,7 @@ from services.control.problem import Problem, problem_response
 from services.control.settings import LOOPBACK_NAMES, TOKEN_VARIABLE, ControlSettings
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
-_GUARDED = "/v1"
+_GUARDED = ("/v1", "/metrics")
 
 
 class Guard:
@@ -56,7 +56,7 @@ class Guard:
         if foreign and scope.get("method") not in _READING:
             return Problem(403, f"pages of {origin} may not change anything here; use the service's own pages")
         path = scope["path"]
-        if self._secret is not None and (path == _GUARDED or path.startswith(_GUARDED + "/")):
+        if self._secret is not None and any(path == guarded or path.startswith(f"{guarded}/") for guarded in _GUARDED):
             kind, _, token = headers.get("authorization", "").partition(" ")
             matches = hmac.compare_digest(token.strip().encode(), self._secret.encode())
             if kind.lower() != "bearer" or not matches:

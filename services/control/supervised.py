@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bmi_decoder.config import SessionSettings
+import numpy as np
+import numpy.typing as npt
+
 from bmi_decoder.errors import InputError
 from services.control.places import SessionFiles
 from services.control.worker_process import WorkerProcess, last_line
@@ -124,6 +126,11 @@ class Supervised:
         reader = self._flight()
         return None if reader is None else reader.latency_us()
 
+    def records(self) -> tuple[int, npt.NDArray[np.void]] | None:
+        """Process id of the worker and its records of the last minute; None where none runs."""
+        reader = self._flight() if self.alive else None
+        return None if reader is None else (reader.pid, reader.records())
+
     def published_revision(self) -> int | None:
         """The revision that the worker publishes; None where none runs, or has said so yet."""
         reader = self._flight() if self.alive else None
@@ -189,8 +196,3 @@ def worker_is_up(session: Supervised) -> bool:
     """Whether a worker says anything but `starting`, or has ended."""
     status = session.report() if session.alive else None
     return not session.alive or (status is not None and status.state != "starting")
-
-
-def settings_endpoint(settings: SessionSettings, status: WorkerStatus | None) -> str:
-    """The real endpoint once it is known, else the wanted one."""
-    return status.endpoint if status is not None and status.endpoint else settings.endpoint

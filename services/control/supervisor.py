@@ -70,7 +70,12 @@ class Supervisor:
             async with session.lock:
                 session.worker = await asyncio.to_thread(WorkerProcess.find, session.files)
                 if session.worker is not None:
-                    _log.info("session %s: found its worker running, process %d", row.name, session.worker.pid)
+                    _log.info(
+                        "session %s: found its worker running, process %d",
+                        row.name,
+                        session.worker.pid,
+                        extra={"session": row.name},
+                    )
                     session.backoff.started()
                     session.revision, session.trials_left = row.revision, True
                     if not row.wanted:
@@ -201,7 +206,7 @@ class Supervisor:
                 try:
                     await self._look(name, session)
                 except Exception:
-                    _log.exception("session %s: cannot be supervised, trying again", name)
+                    _log.exception("session %s: cannot be supervised, trying again", name, extra={"session": name})
                     await asyncio.sleep(_FAULT_PAUSE_S)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), _WATCH_S)
@@ -225,7 +230,7 @@ class Supervisor:
         row = await self._clear(name, session)
         message = (row.last or {}).get("message", "")
         if row.failed:
-            _log.warning("session %s failed: %s", name, message)
+            _log.warning("session %s failed: %s", name, message, extra={"session": name})
         elif row.wanted:
             self._retry(name, session, message or "worker stopped without being asked to")
 
@@ -254,13 +259,13 @@ class Supervisor:
             return
         session.message = ""
         session.backoff.started()
-        _log.info("session %s: started worker, process %d", row.name, session.worker.pid)
+        _log.info("session %s: started worker, process %d", row.name, session.worker.pid, extra={"session": row.name})
 
     def _retry(self, name: str, session: Supervised, why: str) -> None:
         delay = session.backoff.next_delay()
         session.retry_at = time.monotonic() + delay
         session.message = f"{why}; starting it again in {delay:g} s"
-        _log.warning("session %s: %s", name, session.message)
+        _log.warning("session %s: %s", name, session.message, extra={"session": name})
 
     async def _stop(self, name: str, session: Supervised) -> None:
         if session.worker is not None:

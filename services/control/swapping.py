@@ -122,7 +122,9 @@ class Swapper:
             reason = await self._last_failure(session, session.revision) if back else ""
             left: RevisionState = "rolled_back" if back else "used"
             await asyncio.to_thread(self._store.adopt, name, published, left, reason)
-            _log.warning("session %s: its worker publishes revision %d %s", name, published, reason)
+            _log.warning(
+                "session %s: its worker publishes revision %d %s", name, published, reason, extra={"session": name}
+            )
             outcome: SwapOutcome = "rolled_back" if back else "switched"
             self._events.publish(
                 SwapEvent(session=name, outcome=outcome, revision=published, former=session.revision, reason=reason)
