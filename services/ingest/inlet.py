@@ -50,11 +50,18 @@ class SampleInlet:
         except (TimeoutError, LostError) as error:
             raise StreamLostError(str(error)) from None
 
+    def synchronise(self) -> None:
+        """Estimate the offset of the sender's clock, if that has not been done: 0.6 s with liblsl's defaults."""
+        try:
+            self._inlet.time_correction(CONNECT_TIMEOUT_S)
+        except (TimeoutError, pylsl.LostError) as error:
+            raise StreamLostError(str(error)) from None
+
     def open(self, row: npt.NDArray[np.float32]) -> None:
         """Subscribe; samples are written to `row` (C,), float32 and contiguous."""
+        # Here, so that no sample has to wait for it.
+        self.synchronise()
         try:
-            # The first estimate of the clock offset takes a moment; taken here, no sample has to wait for it.
-            self._inlet.time_correction(CONNECT_TIMEOUT_S)
             self._inlet.open_stream(CONNECT_TIMEOUT_S)
         except (TimeoutError, LostError) as error:
             raise StreamLostError(str(error)) from None

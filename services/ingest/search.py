@@ -10,6 +10,7 @@ import pylsl
 from bmi_decoder.config import StreamSettings
 from bmi_decoder.errors import StreamMismatchError
 from services.ingest.expectation import select
+from services.ingest.listing import Listing
 from services.ingest.lsl import VisibleStream, describe
 
 SETTLE_S = 1.0
@@ -25,12 +26,23 @@ class StreamSearch:
     wanted : StreamSettings
     last : VisibleStream, optional
         What the session has received before. If the same source comes back it is taken at once.
+    listing : Listing, optional
+        One that has begun before; the time since then counts. None begins one.
+
+    Attributes
+    ----------
+    candidate : StreamInfo or None
+        What is taken if nothing else answers.
     """
 
-    def __init__(self, wanted: StreamSettings, last: VisibleStream | None = None) -> None:
+    def __init__(
+        self, wanted: StreamSettings, last: VisibleStream | None = None, listing: Listing | None = None
+    ) -> None:
         self._wanted, self._last = wanted, last
-        self._resolver = pylsl.ContinuousResolver()
+        self._listing = Listing() if listing is None else listing
         self._found_at = math.inf
+        self._polled = False
+        self.candidate: pylsl.StreamInfo | None = None
 
     @property
     def settling(self) -> bool:
@@ -50,8 +62,9 @@ class StreamSearch:
         StreamMismatchError
             If only streams have the name that cannot be meant, or several that can.
         """
-        infos = [info for info in self._resolver.results() if info.uid() != ignore_uid]
-        chosen, mismatch = None, None
+        looked_before, self._polled = self._polled, True
+        infos = [info for info in self._listing.infos() if info.uid() != ignore_uid]
+        self.candidate, chosen, mismatch = None, None, None
         try:
             chosen = select([describe(info) for info in infos], self._wanted)
         except StreamMismatchError as error:
@@ -59,14 +72,17 @@ class StreamSearch:
         if chosen is None and mismatch is None:
             self._found_at = math.inf
             return None
+        if chosen is not None:
+            same = [info for info in infos if describe(info) == chosen]
+            self.candidate = max(same, key=lambda info: info.created_at())
         now = time.monotonic()
-        self._found_at = min(self._found_at, now)
+        # What is there at the first look has been there while everything else had the time to answer.
+        self._found_at = min(self._found_at, now if looked_before else self._listing.began)
         if now - self._found_at < SETTLE_S and not self._is_back(chosen):
             return None
         if mismatch is not None:
             raise mismatch
-        same = [info for info in infos if describe(info) == chosen]
-        return max(same, key=lambda info: info.created_at())
+        return self.candidate
 
     def _is_back(self, stream: VisibleStream | None) -> bool:
         last = self._last
@@ -76,7 +92,7 @@ class StreamSearch:
 
     def report(self) -> str:
         """What was looked for and what is visible instead, for people."""
-        others = sorted({str(describe(info)) for info in self._resolver.results()})
+        others = sorted({str(describe(info)) for info in self._listing.infos()})
         seen = f"visible now: {'; '.join(others)}" if others else "no LSL stream is visible at all"
         return (
             f"no stream named {self._wanted.name!r} of type {self._wanted.type!r}; {seen}. Start the rig, or "

@@ -1,93 +1,26 @@
 """``python -m services.worker SETTINGS.json``: one session as a process of its own, without torch."""
 
-from __future__ import annotations
-
-import contextlib
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
 
-from pydantic import ValidationError
-
-from bmi_decoder.bundle import read_bundle
-from bmi_decoder.config import WorkerSettings
-from bmi_decoder.errors import BmiError
-from bmi_decoder.pipeline import Pipeline
-from bmi_decoder.wire import Variant
 from services.ingest.lsl import configure_lsl
-from services.worker.flight import FlightWriter, WorkerState
-from services.worker.realtime import apply_realtime, sharpen_timers
-
-_SWITCH_INTERVAL_S = 5e-5
 
 
-def main(path: Path) -> int:
-    """Run a session until SIGTERM or SIGINT; returns 0, or 1 with the reason in the flight recorder."""
-    try:
-        settings = WorkerSettings.model_validate_json(path.read_bytes())
-    except OSError as error:
-        return _say(f"cannot read {path}: {error.strerror}")
-    except ValidationError as error:
-        return _say(f"{path} is not a worker's settings: {error.errors()[0]['msg']}")
-    flight_path, revision = Path(settings.flight), settings.revision
-    try:
-        pipeline = Pipeline(read_bundle(Path(settings.bundle)), settings.session.output_filters)
-    except BmiError as error:
-        FlightWriter(flight_path, 1.0, 0, revision).set_state(WorkerState.failed, revision, str(error))
-        return _say(str(error))
-    # Room for every variant: a swap may switch filters on.
-    flight = FlightWriter(flight_path, pipeline.bin_s, len(Variant) * len(pipeline.outputs), revision)
-    try:
-        _run(settings, flight, pipeline)
-    except BmiError as error:
-        flight.set_state(WorkerState.failed, flight.revision, str(error))
-        return _say(str(error))
-    except BaseException as error:
-        flight.set_state(WorkerState.failed, flight.revision, f"unexpected {type(error).__name__}: {error}")
-        raise
-    flight.set_state(WorkerState.stopped, flight.revision)
-    return 0
-
-
-def _run(settings: WorkerSettings, flight: FlightWriter, pipeline: Pipeline) -> None:
+def main(arguments: list[str]) -> int:
+    """Run a session until SIGTERM or SIGINT; returns the exit status."""
+    if len(arguments) != 1:
+        print("usage: python -m services.worker SETTINGS.json", file=sys.stderr)
+        return 1
     configure_lsl()
-    # Only now, because liblsl reads its configuration when it is loaded.
-    from services.command_socket import CommandServer
-    from services.worker.exchange import Exchange
-    from services.worker.publisher import Publisher
-    from services.worker.session import Session
-    from services.worker.snapshot import resume
+    # Only now, because liblsl reads its configuration when it is loaded; and before all else, because streams take a
+    # second to answer, in which the rest is loaded.
+    from services.ingest.listing import Listing
 
-    with contextlib.ExitStack() as stack:
-        publisher = Publisher(settings.session.endpoint)
-        stack.callback(publisher.close)
-        flight.set_endpoint(publisher.endpoint)
-        flight.set_realtime(apply_realtime(settings.session.realtime))
-        sharpen_timers()
-        session = Session(settings, flight, pipeline, publisher)
-        if settings.resume is not None:
-            resume(session.decoder, settings.resume)
-        if settings.commands is not None:
-            exchange = Exchange(session.decoder, flight.n_values, settings)
-            stack.callback(CommandServer(Path(settings.commands), exchange.answer).close)
-            # A thread that loads must let the hot one pass soon; Python's own 5 ms are more than a bin.
-            sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    listing = Listing()
+    from services.worker.process import run
 
-        def stop(signum: int, frame: FrameType | None) -> None:
-            session.stop = True
-
-        signal.signal(signal.SIGTERM, stop)
-        signal.signal(signal.SIGINT, stop)
-        session.run()
-
-
-def _say(message: str) -> int:
-    print(message, file=sys.stderr)
-    return 1
+    return run(Path(arguments[0]), listing)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m services.worker SETTINGS.json")
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(sys.argv[1:]))

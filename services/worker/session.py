@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import math
 import time
@@ -17,6 +18,7 @@ from services.ingest.binner import Binner
 from services.ingest.description import read_description
 from services.ingest.expectation import check_stream
 from services.ingest.inlet import SampleInlet, StreamLostError
+from services.ingest.listing import Listing
 from services.ingest.lsl import VisibleStream, describe
 from services.ingest.search import StreamSearch
 from services.worker.decode import BinDecoder, local_clock
@@ -27,6 +29,7 @@ from services.worker.punctual import PunctualInlet
 _FORGET_S = 1.0
 """How long an outlet that was just lost is not taken back: it may be on its way out and still be listed."""
 
+_SETTLING_POLL_S = 0.005
 _POLL_S = 0.1
 """Longest wait before the loop looks at its stop flag; also the granularity of heartbeats."""
 
@@ -40,6 +43,8 @@ class Session:
     flight : FlightWriter
     pipeline : Pipeline
     publisher : Publisher
+    listing : Listing, optional
+        Of streams, begun before.
 
     Attributes
     ----------
@@ -49,7 +54,12 @@ class Session:
     """
 
     def __init__(
-        self, settings: WorkerSettings, flight: FlightWriter, pipeline: Pipeline, publisher: Publisher
+        self,
+        settings: WorkerSettings,
+        flight: FlightWriter,
+        pipeline: Pipeline,
+        publisher: Publisher,
+        listing: Listing | None = None,
     ) -> None:
         self._settings, self._flight, self._publisher = settings, flight, publisher
         session = settings.session
@@ -57,6 +67,8 @@ class Session:
         self._binner = Binner(self.decoder.row, session.gap_policy, session.max_gap_s, self.decoder)
         self._last_sent = -math.inf
         self._stream: VisibleStream | None = None
+        self._listing = listing
+        self._prepared: tuple[str, SampleInlet | None] = ("", None)
         self.stop = False
 
     def run(self) -> None:
@@ -81,7 +93,9 @@ class Session:
                 self.decoder.event("lost", stream=info.name(), reason=str(error))
 
     def _search(self, timeout_s: float | None, lost_uid: str | None) -> pylsl.StreamInfo | None:
-        search = StreamSearch(self._settings.session.stream, self._stream)
+        search = StreamSearch(self._settings.session.stream, self._stream, self._listing)
+        # The next search begins when it is needed, with what is there then.
+        self._listing = None
         started, told = time.monotonic(), -math.inf
         while not self.stop:
             waited = time.monotonic() - started
@@ -95,13 +109,27 @@ class Session:
                 told = waited
                 message = f"searching for {waited:.0f} s: {search.report()}"
                 self._flight.set_state(WorkerState.searching, self._flight.revision, message)
+            if search.candidate is not None and search.candidate.uid() != self._prepared[0]:
+                self._prepare(search.candidate)
             self._rest()
-            time.sleep(_POLL_S / 2)
+            time.sleep(_SETTLING_POLL_S if search.settling else _POLL_S / 2)
         return None
+
+    def _prepare(self, info: pylsl.StreamInfo) -> None:
+        """Connect to a stream that is going to be taken, in the second in which others may still answer."""
+        inlet = None
+        with contextlib.suppress(StreamLostError):
+            inlet = SampleInlet(info)
+            inlet.synchronise()
+        self._prepared = info.uid(), inlet
+
+    def _connect(self, info: pylsl.StreamInfo) -> SampleInlet:
+        (uid, inlet), self._prepared = self._prepared, ("", None)
+        return inlet if inlet is not None and uid == info.uid() else SampleInlet(info)
 
     def _decode_stream(self, info: pylsl.StreamInfo) -> None:
         self._stream = stream = describe(info)
-        inlet = SampleInlet(info)
+        inlet = self._connect(info)
         try:
             description = read_description(inlet.full_info)
             # A swap changes neither.

@@ -10,6 +10,7 @@ import pytest
 
 from bmi_decoder.config import StreamSettings
 from bmi_decoder.errors import StreamMismatchError
+from services.ingest import listing
 from services.ingest import search as module
 from services.ingest.lsl import VisibleStream
 from services.ingest.search import SETTLE_S, StreamSearch
@@ -49,7 +50,8 @@ class Network:
 def network(monkeypatch: pytest.MonkeyPatch) -> Network:
     network = Network()
     monkeypatch.setattr(pylsl, "ContinuousResolver", lambda: network)
-    monkeypatch.setattr(module, "time", network)
+    for user in (module, listing):
+        monkeypatch.setattr(user, "time", network)
     monkeypatch.setattr(module, "describe", lambda info: info.stream)
     return network
 
@@ -68,6 +70,24 @@ def test_a_stream_is_taken_once_it_has_stayed_the_only_one(network: Network) -> 
     assert search.settling
     network.now += SETTLE_S
     assert poll(search) is network.infos[0]
+
+
+def test_a_stream_that_was_listed_before_the_search_has_settled_as_long(network: Network) -> None:
+    before = listing.Listing()
+    network.infos = [Info(M1)]
+    network.now += 0.7 * SETTLE_S
+    search = StreamSearch(StreamSettings(name="M1"), listing=before)
+    assert poll(search) is None
+    assert search.candidate is network.infos[0]
+    network.now += 0.3 * SETTLE_S
+    assert poll(search) is network.infos[0]
+
+
+def test_nothing_is_a_candidate_while_two_may_be_meant(network: Network) -> None:
+    search = StreamSearch(StreamSettings(name="M1"))
+    network.infos = [Info(M1), Info(OTHER)]
+    assert poll(search) is None
+    assert search.candidate is None
 
 
 def test_a_second_one_that_answers_later_is_an_error(network: Network) -> None:

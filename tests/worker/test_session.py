@@ -15,6 +15,7 @@ from bmi_decoder.errors import BmiError
 from bmi_decoder.pipeline import Pipeline
 from bmi_decoder.wire import Health, Heartbeat, parse
 from services.ingest.inlet import StreamLostError
+from services.ingest.listing import Listing
 from services.ingest.lsl import VisibleStream
 from services.worker import session as module
 from services.worker.flight import FlightReader, FlightWriter
@@ -45,8 +46,9 @@ class Network:
         self.tried: list[tuple[str, float]] = []
         self.sent: list[bytes] = []
         self.settling = False
+        self.candidate = None
 
-    def __call__(self, wanted: StreamSettings, last: VisibleStream | None) -> Network:
+    def __call__(self, wanted: StreamSettings, last: VisibleStream | None, listing: Listing | None) -> Network:
         return self
 
     def poll(self, ignore_uid: str | None = None) -> Info | None:
