@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import signal
 
 from bmi_decoder.errors import BmiError
 from bmi_decoder.machine.builder import Builder
@@ -87,6 +86,9 @@ def _library(n_channels: int, width: int, rate_hz: float) -> Lane:
 
 def _filtfilt(n_channels: int, width: int, rate_hz: float) -> Lane:
     """What one would write first: keep the block, and filter all of it again for every bin."""
+    # Not above: every command, and `--help`, would wait for it.
+    from scipy import signal
+
     b, a = signal.sos2tf(bessel_sos(_ORDER, _CUTOFF_HZ, rate_hz))
     block, newest = np.zeros((width, n_channels)), [np.zeros(n_channels)]
 
