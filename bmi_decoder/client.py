@@ -31,11 +31,13 @@ from bmi_decoder.errors import BmiError
 from bmi_decoder.event_stream import follow
 from bmi_decoder.events import AnyEvent
 from bmi_decoder.jobs import JobInfo, RecordingDetail, RecordingInfo
+from bmi_decoder.recorder_models import RecordedFile, RecorderStatus
 from bmi_decoder.rest_models import DecoderDetail, DecoderInfo, RevisionInfo, SessionStatus, StreamInfo
 
 ALL_TOPICS = (wire.ESTIMATE, wire.HEALTH, wire.HEARTBEAT)
 _RECEIVE_QUEUE = 1_000_000
 _START_TIMEOUT_S = 30.0
+_STOP_RECORDING_TIMEOUT_S = 300.0
 _SWAP_TIMEOUT_S = 1800.0
 """The widest filter on the widest bins warms up for minutes; the server gives up where nothing moves."""
 
@@ -438,6 +440,21 @@ class ControlClient:
             items += TypeAdapter(list[model]).validate_json(answer.content)  # type: ignore[valid-type]
             path = answer.links.get("next", {}).get("url", "")
         return items
+
+    def record_session(self, name: str, **how: Any) -> RecorderStatus:
+        """Record a session; the fields of `RecordingStart` say how, `kinematics` for example."""
+        answer = self._request("POST", _path(name) + "/recordings", json=how, timeout=_START_TIMEOUT_S)
+        return RecorderStatus.model_validate_json(answer.content)
+
+    def recorder(self, name: str) -> RecorderStatus | None:
+        """How the recording of a session fares; None while there is none."""
+        answer = self._request("GET", _path(name) + "/recordings")
+        return TypeAdapter(RecorderStatus | None).validate_json(answer.content)
+
+    def stop_recording(self, name: str) -> RecordedFile:
+        """End the recording of a session; its file is then among the stored recordings."""
+        answer = self._request("POST", _path(name) + "/recordings/stop", timeout=_STOP_RECORDING_TIMEOUT_S)
+        return RecordedFile.model_validate_json(answer.content)
 
     def _session(self, method: str, path: str, **content: Any) -> SessionStatus:
         return SessionStatus.model_validate_json(self._request(method, path, **content).content)

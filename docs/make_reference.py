@@ -30,11 +30,12 @@ from bmi_decoder.decoders.decoder import Decoder, Preset
 from bmi_decoder.decoders.registry import build_decoder, decoder_class, decoder_names
 from bmi_decoder.machine.instruction import Kind
 from bmi_decoder.machine.instruction_set import INSTRUCTIONS
+from bmi_decoder.recorder_models import RecorderStatus, RecordingStart
 from bmi_decoder.training.export import lower
 from bmi_decoder.training.recipe import Recipe
 from filters import BOUNDARIES, VARIANTS, BlockBidirectional, CausalSos, bessel_sos
 from services.recorder.naming import FileName
-from services.recorder.settings import RecorderSettings, RecorderStatus
+from services.recorder.settings import RecorderSettings
 
 DOCS = Path(__file__).parent
 BLOCK = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- /generated -->)", re.DOTALL)
@@ -49,6 +50,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "recorder": RecorderSettings,
     "recorder status": RecorderStatus,
     "recording file name": FileName,
+    "recording start": RecordingStart,
 }
 
 

@@ -10,7 +10,18 @@ from fastapi import FastAPI, Security
 from fastapi.openapi.utils import get_openapi
 from fastapi.security import HTTPBearer
 
-from services.control import decoders, docs_page, events, health, jobs, problem, recordings, sessions, streams
+from services.control import (
+    decoders,
+    docs_page,
+    events,
+    health,
+    jobs,
+    problem,
+    recordings,
+    session_recordings,
+    sessions,
+    streams,
+)
 from services.control.announcer import Announcer
 from services.control.context import Control
 from services.control.database import Database
@@ -23,6 +34,7 @@ from services.control.places import DataDirectory, exclusive
 from services.control.recording_library import RecordingLibrary
 from services.control.recording_store import RecordingStore
 from services.control.security import Guard
+from services.control.session_recorder import SessionRecorders
 from services.control.settings import ControlSettings, check_access
 from services.control.store import Store
 from services.control.supervisor import Supervisor
@@ -60,7 +72,7 @@ def create_app(settings: ControlSettings) -> FastAPI:
     docs_page.install(app)
     guarded = [Security(HTTPBearer(auto_error=False))] if settings.token is not None else []
     app.include_router(health.router)
-    for module in (decoders, recordings, sessions, streams, jobs, events):
+    for module in (decoders, recordings, sessions, session_recordings, streams, jobs, events):
         app.include_router(module.router, dependencies=guarded)
     app.openapi = _openapi(app, settings)  # type: ignore[method-assign]
     return app
@@ -86,6 +98,7 @@ def _lifespan(settings: ControlSettings) -> Callable[[FastAPI], AbstractAsyncCon
             finally:
                 control.events.close()
                 await control.jobs.close()
+                await control.recorders.close()
                 await control.supervisor.close()
 
     return lifespan
@@ -108,6 +121,7 @@ def _assemble(settings: ControlSettings, places: DataDirectory, database: Databa
         job_store,
         JobRunner(kinds, places, job_store, event_log),
         Metrics(store, job_store, supervisor, event_log, health.service_version()),
+        SessionRecorders(places, recording_library),
     )
 
 

@@ -14,6 +14,7 @@ from services.control.library import Library
 from services.control.metrics import Metrics
 from services.control.places import DataDirectory
 from services.control.recording_library import RecordingLibrary
+from services.control.session_recorder import SessionRecorders
 from services.control.settings import ControlSettings
 from services.control.store import Store
 from services.control.supervisor import Supervisor
@@ -33,6 +34,7 @@ class Control:
     job_store: JobStore
     jobs: JobRunner
     metrics: Metrics
+    recorders: SessionRecorders
 
 
 def _control(request: Request) -> Control:

@@ -46,6 +46,21 @@ class SessionFiles:
         return self.folder / "worker.pid"
 
     @property
+    def recorder(self) -> Path:
+        """What the session's recorder was started with."""
+        return self.folder / "recorder.json"
+
+    @property
+    def recorder_status(self) -> Path:
+        """How the recorder fares, or fared last."""
+        return self.folder / "recorder.status"
+
+    @property
+    def recorder_commands(self) -> Path:
+        """Where the recorder takes commands."""
+        return self.commands.with_suffix(".rec")
+
+    @property
     def takes_commands(self) -> bool:
         """Whether a socket can stand at `commands`, where a worker takes its commands."""
         return len(os.fsencode(self.commands)) <= _SOCKET_PATH_BYTES
@@ -64,6 +79,7 @@ class SessionFiles:
         """Remove every file of the session."""
         self.flight.unlink(missing_ok=True)
         self.commands.unlink(missing_ok=True)
+        self.recorder_commands.unlink(missing_ok=True)
         if self.folder.exists():
             shutil.rmtree(self.folder)
 
@@ -92,7 +108,7 @@ class DataDirectory:
         try:
             root.mkdir(parents=True, exist_ok=True, mode=0o700)
             root = root.resolve()
-            for folder in ("decoders", "uploads", "sessions", "recordings", "jobs"):
+            for folder in ("decoders", "uploads", "sessions", "recorded", "recordings", "jobs"):
                 (root / folder).mkdir(exist_ok=True)
         except OSError as error:
             raise BmiError(
@@ -123,6 +139,10 @@ class DataDirectory:
     def decoder(self, decoder_id: str) -> Path:
         """The bundle of a stored decoder."""
         return self.root / "decoders" / f"{decoder_id}.bmi"
+
+    def recorded(self, session: str) -> Path:
+        """Where a session's recorder writes, until the recording is ended and stored."""
+        return self.root / "recorded" / session
 
     def session(self, name: str) -> SessionFiles:
         """The files of a session; the folder may not exist yet."""

@@ -167,6 +167,9 @@ async def list_revisions(
 async def delete_session(name: str, control: ControlDep, expected: IfMatch) -> None:
     """Delete a session that does not run, with its log and its other files."""
     await _existing(control, name)
+    recorder = await control.recorders.status(name)
+    if recorder is not None and recorder.state != "ended":
+        raise Problem(409, f"session {name!r} has a recorder; end that first: POST /v1/sessions/{name}/recordings/stop")
     if not await control.supervisor.remove(name, expected):
         raise await _not_while_running(control, name, "deleted")
     control.events.publish(SessionEvent(session=name, action="deleted"))

@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Self
 
 from pydantic import Field, model_validator
 
 from bmi_decoder.config import Settings
 from bmi_decoder.errors import BmiError
+from bmi_decoder.recorder_models import Label
 
 BIDS = "sub-%p/ses-%s/%m/sub-%p_ses-%s_task-%b_run-%r_%m.xdf"
 BIDS_ACQUISITION = "sub-%p/ses-%s/%m/sub-%p_ses-%s_task-%b_acq-%a_run-%r_%m.xdf"
 _MAX_RUNS = 10_000
-
-Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,64}$")]
 
 
 class FileName(Settings):

@@ -14,13 +14,14 @@ from queue import Empty, SimpleQueue
 from bmi_decoder import __version__
 from bmi_decoder.config import Settings, WorkerSettings
 from bmi_decoder.errors import BmiError
+from bmi_decoder.recorder_models import RecorderStatus, StreamStatus
 from services.recorder.file import RecordingFile
 from services.recorder.intake import Chunk, Intake
 from services.recorder.log import EventTrack
 from services.recorder.lsl_source import LslSource
 from services.recorder.ring import Ring
 from services.recorder.session_source import SessionSource
-from services.recorder.settings import RecorderCommand, RecorderSettings, RecorderStatus, StreamStatus
+from services.recorder.settings import RecorderCommand, RecorderSettings
 from services.worker.flight import lsl_clock
 
 _TAKE_S = 0.1
@@ -156,8 +157,9 @@ class Recorder:
             except Empty:
                 return
             try:
-                if command == "stop":
+                if command in ("stop", "end"):
                     self._end("")
+                    self.stop = command == "end"
                 elif self._file is None:
                     self._start()
                 self._say(self._new_status())

@@ -1,4 +1,4 @@
-"""What a recorder is told, and what it says of itself."""
+"""What a recorder is told."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from pydantic import Field
 
 from bmi_decoder.config import Settings, StreamSettings
 from services.recorder.naming import FileName
-
-RecorderState = Literal["armed", "recording", "ended"]
 
 
 class RecorderSettings(Settings):
@@ -31,29 +29,6 @@ class RecorderSettings(Settings):
 
 
 class RecorderCommand(Settings):
-    """One line to a recorder. `stop` ends the recording and leaves the recorder armed."""
+    """One line to a recorder. `stop` ends the recording and leaves the recorder armed; `end` ends both."""
 
-    command: Literal["start", "stop", "status"]
-
-
-class StreamStatus(Settings):
-    """One stream of the file."""
-
-    name: str
-    type: str
-    samples: int = Field(description="In the file that is being written, or was last.")
-    lost: int = Field(description="Samples that a slow disk did not take, since the recorder was started.")
-
-
-class RecorderStatus(Settings):
-    """How a recorder fares."""
-
-    state: RecorderState
-    message: str = Field("", description="The alarm: why the last recording ended by itself; empty when all is well.")
-    file: str | None = Field(None, description="The file that is being written, or was last.")
-    elapsed_s: float = Field(0.0, description="How long that recording has lasted.")
-    size_bytes: int = 0
-    streams: tuple[StreamStatus, ...] = ()
-    waiting_for: tuple[str, ...] = Field((), description="What has not been found, or was lost.")
-    pid: int
-    at: float = Field(description="When this was said, in seconds of the LSL clock.")
+    command: Literal["start", "stop", "end", "status"]

@@ -19,13 +19,14 @@ from bmi_decoder.config import StreamSettings
 from bmi_decoder.formats.xdf_chunks import cut_to_whole_chunks
 from bmi_decoder.formats.xdf_encode import clock_offset, describe_stream, samples
 from bmi_decoder.formats.xdf_streams import load_xdf
+from bmi_decoder.recorder_models import RecorderStatus
 from services.recorder import recorder as recorder_module
 from services.recorder.file import RecordingFile
 from services.recorder.intake import Chunk, Intake, Track
 from services.recorder.naming import FileName
 from services.recorder.recorder import Recorder
 from services.recorder.ring import Ring
-from services.recorder.settings import RecorderSettings, RecorderStatus
+from services.recorder.settings import RecorderSettings
 from services.worker.flight import lsl_clock
 from tests.control.support import eventually
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import pyxdf
 
 from bmi_decoder.cli import main
+from bmi_decoder.client import ControlError
 from bmi_decoder.formats import read_recording
 from bmi_decoder.formats.xdf_streams import load_xdf
 from bmi_decoder.recorded_session import RecordedSession, read_session
@@ -167,6 +169,40 @@ def test_a_killed_recorder_loses_less_than_a_second(
     status, compared = check(broken, 4.0, capsys, monkeypatch)
     assert status == 1 and "raw is" in compared["difference"]
     assert f"estimate {int(session.estimates['sequence'][50])} " in compared["difference"]
+
+
+def test_a_session_is_recorded_over_rest(control: Control, rig: Rig, start_session: StartSession) -> None:
+    """Begun, refused a second time, ended, stored, and fit to train on."""
+    client, live = control.client, start_session(DEMO)
+    assert client.recorder(live.name) is None
+    with pytest.raises(ControlError, match="not being recorded"):
+        client.stop_recording(live.name)
+    rig("simulated")
+    begun = client.record_session(live.name, kinematics=f"{live.stream}-kinematics", participant="P7")
+    assert begun.state == "recording"
+    with pytest.raises(ControlError, match="is being recorded") as refused:
+        client.record_session(live.name)
+    assert refused.value.status == 409
+
+    def samples() -> int:
+        status = client.recorder(live.name)
+        assert status is not None
+        return next((one.samples for one in status.streams if one.name == f"{live.stream}-kinematics"), 0)
+
+    eventually(samples, lambda n: n > 100)
+    done = client.stop_recording(live.name)
+    assert done.status.state == "ended" and done.status.message == "" and done.status.elapsed_s > 0
+    assert done.recording.file_name == "sub-P7_ses-01_task-decode_run-001_neural.xdf"
+    assert done.recording.n_channels == 96 and (done.recording.n_bins or 0) > 50 and done.recording.problem == ""
+    assert done.recording.size_bytes == done.status.size_bytes
+    assert client.recorder(live.name) is None
+
+    # One that is killed: what it wrote is stored all the same.
+    os.kill(client.record_session(live.name).pid, signal.SIGKILL)
+    crashed = eventually(lambda: client.recorder(live.name), lambda one: one is not None and one.state == "ended")
+    assert crashed is not None and "ended unexpectedly" in crashed.message
+    assert client.stop_recording(live.name).recording.format == "xdf"
+    assert live.status.state == "running"
 
 
 def with_one_wrong_bit(path: Path, session: RecordedSession) -> bytes:

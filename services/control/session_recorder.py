@@ -1,0 +1,206 @@
+"""The recorders of sessions: one process each, which outlives a control plane that is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from bmi_decoder.config import StreamSettings
+from bmi_decoder.errors import BmiError
+from bmi_decoder.recorder_models import RecorderStatus, RecordingStart
+from services.command_socket import ask
+from services.control.places import CODE, DataDirectory, SessionFiles, write_durably
+from services.control.problem import Problem
+from services.control.recording_library import RecordingLibrary
+from services.control.supervised import wait_until
+from services.control.tables import RecordingRow
+from services.control.upload import Upload
+from services.control.worker_process import last_line
+from services.recorder.naming import FileName
+from services.recorder.settings import RecorderCommand, RecorderSettings
+
+_UP_S = 15.0
+_END_S = 30.0
+_POLL_S = 0.05
+_CRASHED = "the recorder ended unexpectedly; its file is good up to the last half second"
+
+
+class SessionRecorders:
+    """Starts, asks and ends recorders, and stores what they have written.
+
+    A recorder belongs to no control plane: it is found again by its socket.
+
+    Parameters
+    ----------
+    places : DataDirectory
+    library : RecordingLibrary
+    """
+
+    def __init__(self, places: DataDirectory, library: RecordingLibrary) -> None:
+        self._places, self._library = places, library
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+
+    async def status(self, name: str) -> RecorderStatus | None:
+        """How a session's recorder fares, or how its last recording ended that is not stored yet; None without one."""
+        return await asyncio.to_thread(self._status, name)
+
+    async def start(self, name: str, wanted: RecordingStart) -> RecorderStatus:
+        """Record a session, or arm its recorder.
+
+        Raises
+        ------
+        Problem
+            409 if it is being recorded, was never started, or the recorder cannot begin.
+        """
+        async with self._locks[name]:
+            status = await self.status(name)
+            if status is not None and status.state == "recording":
+                raise Problem(409, f"session {name!r} is being recorded; end that with POST .../recordings/stop first")
+            if status is not None and status.state == "armed":
+                status = await asyncio.to_thread(self._tell, name, "start")
+                if status.state != "recording":
+                    raise Problem(409, status.message)
+                return status
+            if status is not None:
+                await self._store(name, status)
+            return await self._spawn(name, wanted)
+
+    async def stop(self, name: str) -> tuple[RecorderStatus, RecordingRow]:
+        """End a session's recorder, and store its file.
+
+        Raises
+        ------
+        Problem
+            409 if there is no recording.
+        """
+        async with self._locks[name]:
+            status = await self.status(name)
+            if status is not None and status.state != "ended":
+                await self._end(name)
+                status = await self.status(name)
+            row = None if status is None else await self._store(name, status)
+            if status is None or row is None:
+                raise Problem(409, f"session {name!r} is not being recorded; begin with POST .../recordings")
+            return status, row
+
+    async def close(self) -> None:
+        """End all recorders; their files are stored by the next control plane that is asked to."""
+        for path in list(self._places.root.glob("sessions/*/recorder.json")):
+            async with self._locks[path.parent.name]:
+                await self._end(path.parent.name)
+
+    async def _spawn(self, name: str, wanted: RecordingStart) -> RecorderStatus:
+        files = self._files(name)
+        if not files.settings.exists():
+            raise Problem(409, f"session {name!r} was never started, so that nothing can be recorded of it")
+        if not files.takes_commands:
+            raise Problem(409, "the path of the data directory is too long for a recorder's socket; use a shorter one")
+        await asyncio.to_thread(self._launch, name, files, wanted)
+        child, deadline = self._children[name], time.monotonic() + _UP_S
+        while child.poll() is None and time.monotonic() < deadline:
+            status = await self.status(name)
+            if status is not None and status.state == ("armed" if wanted.armed else "recording"):
+                return status
+            await asyncio.sleep(_POLL_S)
+        await self._end(name)
+        raise Problem(409, last_line(_log(files)) or "the recorder did not begin; its log is in the data directory")
+
+    def _launch(self, name: str, files: SessionFiles, wanted: RecordingStart) -> None:
+        folder = self._places.recorded(name)
+        folder.mkdir(exist_ok=True)
+        streams = list(wanted.streams)
+        if wanted.kinematics is not None:
+            streams.append(StreamSettings(name=wanted.kinematics, type="kinematics"))
+        labels = wanted.model_dump(include={"participant", "session", "task", "acquisition", "modality"})
+        settings = RecorderSettings(
+            folder=str(folder),
+            file=FileName(**labels),
+            streams=tuple(streams),
+            worker=str(files.settings),
+            commands=str(files.recorder_commands),
+            status=str(files.recorder_status),
+            start=not wanted.armed,
+            pretrigger_s=wanted.pretrigger_s,
+        )
+        files.recorder_status.unlink(missing_ok=True)
+        write_durably(files.recorder, settings.model_dump_json(indent=1).encode())
+        with _log(files).open("wb") as log:
+            self._children[name] = subprocess.Popen(
+                [sys.executable, "-m", "services.recorder", str(files.recorder)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=CODE,
+                start_new_session=True,
+            )
+
+    def _status(self, name: str) -> RecorderStatus | None:
+        files = self._files(name)
+        if (child := self._children.get(name)) is not None:
+            child.poll()
+        if files.recorder_commands.exists():
+            with contextlib.suppress(BmiError):
+                return self._tell(name, "status")
+        try:
+            last = RecorderStatus.model_validate_json(files.recorder_status.read_bytes())
+        except (OSError, ValidationError):
+            return None
+        if last.state == "ended":
+            return last
+        return last.model_copy(update={"state": "ended", "message": last.message or _CRASHED})
+
+    def _tell(self, name: str, command: str) -> RecorderStatus:
+        line = RecorderCommand.model_validate({"command": command})
+        return RecorderStatus.model_validate_json(ask(self._files(name).recorder_commands, line, _END_S))
+
+    async def _end(self, name: str) -> None:
+        """Have a recorder close its file and end; one that does not is ended."""
+        with contextlib.suppress(BmiError):
+            await asyncio.to_thread(self._tell, name, "end")
+        path = self._files(name).recorder_commands
+        child = self._children.pop(name, None)
+        if child is None:
+            await wait_until(lambda: not path.exists(), _END_S)
+            return
+        try:
+            await asyncio.to_thread(child.wait, _END_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            await asyncio.to_thread(child.wait)
+
+    async def _store(self, name: str, status: RecorderStatus) -> RecordingRow | None:
+        """Move a recorder's file to the stored recordings; None if it has written none."""
+        files, row = self._files(name), None
+        path = None if status.file is None else Path(status.file)
+        if path is not None and path.exists():
+            upload = await asyncio.to_thread(self._as_upload, path)
+            row = await self._library.add(upload)
+            path.unlink()
+        files.recorder_status.unlink(missing_ok=True)
+        return row
+
+    def _as_upload(self, path: Path) -> Upload:
+        """A second name for the file: should it not be accepted, the first one stays."""
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        link = self._places.uploads / f"recorded-{os.getpid()}-{sha256[:16]}.part"
+        link.unlink(missing_ok=True)
+        os.link(path, link)
+        return Upload(link, path.name, sha256, path.stat().st_size)
+
+    def _files(self, name: str) -> SessionFiles:
+        return self._places.session(name)
+
+
+def _log(files: SessionFiles) -> Path:
+    return files.folder / "recorder.log"
