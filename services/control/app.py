@@ -70,7 +70,7 @@ def create_app(settings: ControlSettings) -> FastAPI:
     app.add_middleware(Guard, settings=settings)
     problem.install(app)
     docs_page.install(app)
-    guarded = [Security(HTTPBearer(auto_error=False))] if settings.token is not None else []
+    guarded = [Security(HTTPBearer(auto_error=False))] if settings.guarded else []
     app.include_router(health.router)
     for module in (decoders, recordings, sessions, session_recordings, streams, jobs, events):
         app.include_router(module.router, dependencies=guarded)
@@ -134,13 +134,13 @@ def _openapi(app: FastAPI, settings: ControlSettings) -> Callable[[], dict[str, 
             models |= own.pop("$defs", {}) | {"ProblemDetail": own}
             for unused in ("HTTPValidationError", "ValidationError"):
                 models.pop(unused, None)
-            everywhere = problem.responses(400, 500) | (problem.responses(401) if settings.token else {})
+            everywhere = problem.responses(400, 500) | (problem.responses(401, 403) if settings.guarded else {})
             for path, operations in schema["paths"].items():
                 for operation in operations.values():
                     if "422" in operation["responses"]:
                         operation["responses"]["422"] = problem.responses(422)[422]
                     for status, response in everywhere.items():
-                        if status != 401 or path.startswith(("/v1", "/metrics")):
+                        if status not in (401, 403) or path.startswith(("/v1", "/metrics")):
                             operation["responses"].setdefault(str(status), response)
             app.openapi_schema = schema
         return app.openapi_schema

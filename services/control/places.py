@@ -207,9 +207,10 @@ def exclusive(root: Path) -> Iterator[None]:
 
 
 def write_durably(path: Path, data: bytes) -> None:
-    """Replace a file so that a crash leaves either the old content or the new."""
+    """Replace a file so that a crash leaves either the old content or the new; it is for this user alone."""
     temporary = path.with_name(path.name + ".new")
-    with temporary.open("wb") as file:
+    temporary.unlink(missing_ok=True)
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

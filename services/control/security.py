@@ -1,4 +1,4 @@
-"""Who may send requests: the bearer token, and protection of the loopback interface from web pages.
+"""Who may send requests: bearer tokens and their scopes, and protection of the loopback interface from web pages.
 
 A web page in a browser on the same machine can send requests to 127.0.0.1. It gives itself away by the
 Host header after DNS rebinding, and by the Origin header otherwise.
@@ -6,14 +6,15 @@ Host header after DNS rebinding, and by the Origin header otherwise.
 
 from __future__ import annotations
 
-import hmac
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from bmi_decoder.errors import BmiError
 from services.control.problem import Problem, problem_response
 from services.control.settings import LOOPBACK_NAMES, TOKEN_VARIABLE, ControlSettings
+from services.control.tokens import Token, digest, scope_of
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _GUARDED = ("/v1", "/metrics")
@@ -30,7 +31,9 @@ class Guard:
 
     def __init__(self, app: ASGIApp, settings: ControlSettings) -> None:
         self._app = app
-        self._secret = settings.secret
+        self._file = settings.token_file
+        # The variable's token is kept as the others are: as a hash.
+        self._own = [] if settings.token is None else [_own_token(settings.token.get_secret_value())]
         self._hosts = LOOPBACK_NAMES | {settings.host.lower()} if settings.is_loopback else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,14 +59,36 @@ class Guard:
         if foreign and scope.get("method") not in _READING:
             return Problem(403, f"pages of {origin} may not change anything here; use the service's own pages")
         path = scope["path"]
-        if self._secret is not None and any(path == guarded or path.startswith(f"{guarded}/") for guarded in _GUARDED):
-            kind, _, token = headers.get("authorization", "").partition(" ")
-            matches = hmac.compare_digest(token.strip().encode(), self._secret.encode())
-            if kind.lower() != "bearer" or not matches:
-                return Problem(
-                    401, f"send the header 'Authorization: Bearer TOKEN' with the server's ${TOKEN_VARIABLE}"
-                )
+        if any(path == guarded or path.startswith(f"{guarded}/") for guarded in _GUARDED):
+            return self._refusal(headers, scope.get("method"))
         return None
+
+    def _refusal(self, headers: Headers, method: str | None) -> Problem | None:
+        """Why a token, or none, is not enough for this."""
+        try:
+            tokens = self._own + self._file.tokens()
+        except BmiError as error:
+            return Problem(503, str(error))
+        # One that other machines can reach stays shut when its last token is removed.
+        if not tokens and self._hosts is not None:
+            return None
+        kind, _, presented = headers.get("authorization", "").partition(" ")
+        scope = scope_of(presented.strip(), tokens)
+        if kind.lower() != "bearer" or scope is None:
+            return Problem(
+                401,
+                "send the header 'Authorization: Bearer TOKEN' with a token of this server: one that 'bmi-decoder "
+                f"token add' has printed, or its ${TOKEN_VARIABLE}",
+            )
+        if scope == "read" and method not in _READING:
+            return Problem(
+                403, "this token may look (scope read) and not change anything; it takes one of scope control"
+            )
+        return None
+
+
+def _own_token(secret: str) -> Token:
+    return Token(f"${TOKEN_VARIABLE}", "control", digest(secret), "")
 
 
 def _name(host: str) -> str:

@@ -33,7 +33,7 @@ def check_session(control: Control, settings: SessionSettings) -> None:
         raise bad_value(
             "decoder", f"no decoder {settings.decoder!r}; there is: {listed}", settings.decoder, list(known)
         )
-    check_endpoint(settings, control.settings.token is not None)
+    check_endpoint(settings, control.settings.guarded)
     check_filters(settings, decoder)
 
 
@@ -62,8 +62,8 @@ def check_endpoint(settings: SessionSettings, has_token: bool) -> None:
     if not settings.endpoint_is_loopback and not has_token:
         raise bad_value(
             "endpoint",
-            f"publishing beyond this machine needs a server with ${TOKEN_VARIABLE} set, got "
-            f"{settings.endpoint!r}; use tcp://127.0.0.1:PORT, or start the server with a token",
+            f"publishing beyond this machine needs a server with a token (bmi-decoder token, or ${TOKEN_VARIABLE}), "
+            f"got {settings.endpoint!r}; use tcp://127.0.0.1:PORT, or start the server with a token",
             settings.endpoint,
         )
 

@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr
 
 from bmi_decoder.config import Settings
 from bmi_decoder.errors import InputError
+from services.control.tokens import TokenFile, tokens_path
 
 TOKEN_VARIABLE = "BMI_TOKEN"
 MIN_TOKEN_LENGTH = 16
@@ -34,9 +35,14 @@ class ControlSettings(Settings):
         return ipaddress.ip_address(resolve(self.host, self.port)[1][0]).is_loopback
 
     @property
-    def secret(self) -> str | None:
-        """The token in clear, None when none is needed."""
-        return None if self.token is None else self.token.get_secret_value()
+    def token_file(self) -> TokenFile:
+        """The tokens that were added with the `token` command."""
+        return TokenFile(tokens_path(self.data_dir))
+
+    @property
+    def guarded(self) -> bool:
+        """Whether a token must be presented."""
+        return self.token is not None or bool(self.token_file.tokens())
 
 
 def resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
@@ -62,14 +68,15 @@ def check_access(settings: ControlSettings) -> None:
     InputError
         With the remedy.
     """
-    secret = settings.secret
+    secret = None if settings.token is None else settings.token.get_secret_value()
     if secret is not None and (len(secret) < MIN_TOKEN_LENGTH or not secret.isascii()):
         raise InputError(
             f"${TOKEN_VARIABLE} must have at least {MIN_TOKEN_LENGTH} ASCII characters, got {len(secret)}; "
             'make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
         )
-    if secret is None and not settings.is_loopback:
+    if not settings.guarded and not settings.is_loopback:
         raise InputError(
-            f"listening on {settings.host} lets other machines control sessions: set ${TOKEN_VARIABLE} to a "
-            f"secret of at least {MIN_TOKEN_LENGTH} characters, or use --host 127.0.0.1"
+            f"listening on {settings.host} lets other machines control sessions: make a token with 'bmi-decoder token "
+            f"add NAME', or set ${TOKEN_VARIABLE} to a secret of at least {MIN_TOKEN_LENGTH} characters, or use --host "
+            "127.0.0.1"
         )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,9 +9,11 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
+from bmi_decoder.cli import main
 from bmi_decoder.errors import InputError
 from services.control.app import create_app
 from services.control.settings import ControlSettings
+from services.control.tokens import TokenFile, scope_of, tokens_path
 from tests.control.conftest import OpenControl
 
 TOKEN = "correct-horse-battery"
@@ -35,6 +38,58 @@ def test_every_v1_path_needs_the_token(guarded: TestClient, header: str | None, 
 
 def test_with_the_token(guarded: TestClient) -> None:
     assert guarded.get("/v1/sessions", headers={"Authorization": f"Bearer {TOKEN}"}).json() == []
+
+
+def test_scopes(open_control: OpenControl, control_dir: Path) -> None:
+    with open_control() as client:
+        assert client.get("/v1/sessions").status_code == 200
+        file = TokenFile(tokens_path(control_dir))
+        control, read = file.add("rig", "control"), file.add("display", "read")
+        # A token that is added counts from the next request on.
+        assert client.get("/v1/sessions").status_code == 401
+        may = {"read": {"Authorization": f"Bearer {read}"}, "control": {"Authorization": f"Bearer {control}"}}
+        assert client.get("/v1/sessions", headers=may["read"]).status_code == 200
+        assert client.get("/metrics", headers=may["read"]).status_code == 200
+        for method, path in (
+            ("POST", "/v1/sessions/m1/stop"),
+            ("PATCH", "/v1/sessions/m1"),
+            ("DELETE", "/v1/decoders/x"),
+        ):
+            refused = client.request(method, path, headers=may["read"])
+            assert refused.status_code == 403
+            assert "scope control" in refused.json()["detail"]
+            assert client.request(method, path, json={}, headers=may["control"]).status_code == 404
+        file.remove("rig")
+        assert client.get("/v1/sessions", headers=may["control"]).status_code == 401
+        assert control not in tokens_path(control_dir).read_text()
+        assert stat.S_IMODE(tokens_path(control_dir).stat().st_mode) == 0o600
+
+
+def test_a_damaged_file_of_tokens_lets_nobody_in(open_control: OpenControl, control_dir: Path) -> None:
+    with open_control() as client:
+        tokens_path(control_dir).write_text("[{")
+        answer = client.get("/v1/sessions")
+        assert answer.status_code == 503
+        assert "tokens.json" in answer.json()["detail"]
+
+
+def test_the_token_command(control_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def token(*arguments: str) -> int:
+        return main(["token", *arguments, "--data-dir", str(control_dir)])
+
+    assert token("add", "display", "--scope", "read") == 0
+    secret = capsys.readouterr().out.strip()
+    assert scope_of(secret, TokenFile(tokens_path(control_dir)).tokens()) == "read"
+    assert token("add", "display") == 2
+    assert token("list") == 0
+    assert capsys.readouterr().out.startswith("display  read  ")
+    shared = create_app(ControlSettings(data_dir=control_dir, host="0.0.0.0"))
+    assert token("remove", "display") == 0
+    assert token("remove", "display") == 2
+    assert token("list") == 0
+    assert capsys.readouterr().out == ""
+    with TestClient(shared) as client:
+        assert client.get("/v1/sessions").status_code == 401
 
 
 def test_health_and_documentation_are_open(guarded: TestClient) -> None:
