@@ -69,8 +69,9 @@ class Plane:
         self.runner = JobRunner({"train": Scripted(*scripts)}, self.places, self.store, self.events)
 
     async def until(self, job: JobInfo, condition: Callable[[JobInfo], bool]) -> JobInfo:
+        """Wait for a state of a job, and for the event that tells of it, which comes after it."""
         async with asyncio.timeout(30):
-            while not condition(info := self.info(job.id)):
+            while not condition(info := self.info(job.id)) or self.told()[-1].state != info.state:
                 await asyncio.sleep(0.01)
         return info
 
