@@ -68,7 +68,7 @@ def decode_again(session: RecordedSession, speed: float, tell: Callable[[str], N
         with tempfile.TemporaryDirectory(prefix="bmi-replay-") as folder:
             again = _run(session, one, speed, Path(folder))
         result.passes += 1
-        result.difference = _compare(session, one, again)
+        result.difference = first_difference(session, one, again)
         if result.difference:
             break
         result.compared += one.stop - one.compare
@@ -132,7 +132,7 @@ def _worker_settings(session: RecordedSession, one: Pass, speed: float, folder: 
     )
 
 
-def _compare(session: RecordedSession, one: Pass, again: list[Estimate]) -> str:
+def first_difference(session: RecordedSession, one: Pass, again: list[Estimate]) -> str:
     """The first difference, in words; empty if there is none."""
     about = session.estimates
     index: dict[Variant, tuple[np.ndarray, np.ndarray]] = {}

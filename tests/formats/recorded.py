@@ -36,7 +36,7 @@ def write_recorded_session(folder: Path, bundle: Path, pipeline: Pipeline, gap_a
     log, health = EventTrack(intake, "recorder"), EventTrack(intake, "m1-health")
     settings, replay = EventTrack(intake, "m1-settings"), EventTrack(intake, "m1-replay")
     log.put({"event": "start", "utc": "2026-03-01T10:00:00+00:00"}, BEGIN)
-    health.put({"event": "connected", "session": "m1", "at": BEGIN + 0.1}, BEGIN + 0.1)
+    health.put({"event": "connected", "session": "m1", "at": BEGIN + 0.001}, BEGIN + 0.001)
     content = bundle.read_bytes()
     sha256 = hashlib.sha256(content).hexdigest()
     replay.put({"event": "decoder", "sha256": sha256, "bundle": base64.b64encode(content).decode()})
