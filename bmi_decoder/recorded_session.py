@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bmi_decoder.errors import InputError
-from bmi_decoder.formats.xdf_streams import XdfStream, load_xdf
+from bmi_decoder.formats.xdf_streams import XdfFile, XdfStream, load_xdf
 from bmi_decoder.wire import Variant
 
 DECODED, ESTIMATES = "decoded", "estimates"
@@ -107,6 +107,13 @@ def read_session(path: Path | str) -> RecordedSession:
     """
     path = Path(path)
     file = load_xdf(path)
+    try:
+        return _session(file, path)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: what it says of its session makes no sense ({error!r}); copy it again") from error
+
+
+def _session(file: XdfFile, path: Path) -> RecordedSession:
     about = [stream for stream in file.streams if stream.type == ESTIMATES]
     if len(about) != 1 or not len(about[0].times):
         raise InputError(f"{path}: there are no estimates of a session; only recordings of 'bmi-decoder record' have")
