@@ -16,7 +16,7 @@ export LSLAPICFG ?= $(CURDIR)/deploy/lsl/loopback.cfg
 NEUROBENCH := neurobench==2.3.0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install demo test lint format unit system demo-decoder constraints clean
+.PHONY: help install demo test lint format unit system fuzz-rest demo-decoder constraints clean
 .DEFAULT_GOAL := help
 # The checks share two cores with processes that they time.
 .NOTPARALLEL:
@@ -46,6 +46,9 @@ unit: $(STAMP) ## tests without processes, and the examples in the docstrings
 
 system: $(STAMP) ## tests that start real processes
 	$(BIN)/pytest tests/system
+
+fuzz-rest: $(STAMP) ## 10,000 requests made from the OpenAPI document, valid and not
+	PYTHONPATH=. $(BIN)/python benchmarks/fuzz_rest.py --cases 14500
 
 demo-decoder: $(STAMP) ## train again the decoder that ships with the package
 	mkdir -p build
