@@ -14,6 +14,7 @@ from bmi_decoder.errors import BmiError, InputError
 
 COMMAND_GROUP = "bmi_decoder.commands"
 OWN_COMMANDS = (
+    "calibrate",
     "compare",
     "convert",
     "decode",

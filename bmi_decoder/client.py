@@ -328,6 +328,30 @@ class ControlClient:
         body = {"kind": "train", "recording": recording, "decoder": decoder, **settings}
         return JobInfo.model_validate_json(self._request("POST", "/v1/jobs", json=body).content)
 
+    def calibrate(
+        self, neural: str | dict[str, Any], kinematics: str | dict[str, Any], decoder: str, **settings: Any
+    ) -> JobInfo:
+        """Ask for a decoder to be trained on what two live streams bring from now on; gives the job at once.
+
+        Parameters
+        ----------
+        neural, kinematics : str or dict
+            Names of the LSL streams, or the fields of `bmi_decoder.jobs.NeuralStream` and `KinematicsStream`.
+        decoder : str
+            Which decoder, ``"snn_streaming"`` for example.
+        **settings
+            Further fields of `bmi_decoder.jobs.CalibrateRequest`, ``seconds`` and ``session`` for example.
+
+        Raises
+        ------
+        ControlError
+            Status 422 if a stream is not there, or cannot be used.
+        """
+        streams = {"neural": neural, "kinematics": kinematics}
+        named = {field: {"name": given} if isinstance(given, str) else given for field, given in streams.items()}
+        body = {"kind": "calibrate", **named, "decoder": decoder, **settings}
+        return JobInfo.model_validate_json(self._request("POST", "/v1/jobs", json=body).content)
+
     def jobs(self) -> list[JobInfo]:
         """All jobs, newest first."""
         return self._list("/v1/jobs", JobInfo)
@@ -339,6 +363,24 @@ class ControlClient:
     def cancel_job(self, job_id: str) -> JobInfo:
         """Cancel a job, and wait until nothing is left of it."""
         return JobInfo.model_validate_json(self._request("POST", _job(job_id) + "/cancel").content)
+
+    def deploy_job(self, job_id: str, session: str | None = None, if_match: str | None = None) -> SessionStatus:
+        """Give a job's decoder to a session, by hot swap if it runs.
+
+        Parameters
+        ----------
+        job_id : str
+        session : str, optional
+            None is the session that the job was asked for.
+        if_match : str, optional
+            As for `change_session`.
+        """
+        body, headers = {"session": session}, _condition(if_match)
+        return self._session("POST", _job(job_id) + "/deploy", json=body, headers=headers, timeout=_SWAP_TIMEOUT_S)
+
+    def discard_job(self, job_id: str) -> JobInfo:
+        """Remove the decoder of a job that is done, and what it has collected."""
+        return JobInfo.model_validate_json(self._request("POST", _job(job_id) + "/discard").content)
 
     def create_session(self, name: str, stream: str | dict[str, Any], decoder: str, **settings: Any) -> SessionStatus:
         """Create a session; it does not run until it is started.

@@ -69,6 +69,7 @@ class JobEvent(Event):
     state: JobState
     progress: float = Field(description="Share that is done.")
     message: str
+    details: dict[str, Any] = Field(default_factory=dict, description="While it runs: the figures behind the message.")
 
 
 class GapEvent(Event):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Discriminator, Field
 
-from bmi_decoder.config import InputFilterSettings, Settings, SplitSettings
+from bmi_decoder.config import InputFilterSettings, Settings, SplitSettings, StreamSettings
 from bmi_decoder.rest_models import OutputInfo
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -44,11 +44,9 @@ class ReadingSettings(Settings):
     spike_sorting: bool | None = Field(None, description="O'Doherty sessions: whether every unit is a channel.")
 
 
-class TrainRequest(Settings):
-    """Train a decoder on a stored recording, as ``bmi-decoder train`` does."""
+class TrainingChoices(Settings):
+    """What to train and how, whatever it is trained on."""
 
-    kind: Literal["train"]
-    recording: _Name = Field(description="Id of a stored recording.", examples=["60303ae22b998861"])
     decoder: _Name = Field(description="Which decoder to train; see `bmi-decoder decoders`.", examples=["lstm"])
     preset: Literal["best", "paper"] = "best"
     overrides: dict[str, bool | int | float | str | None] = Field(
@@ -57,13 +55,69 @@ class TrainRequest(Settings):
     input_filter: InputFilterSettings | None = Field(None, description="Filter on every channel.")
     split: SplitSettings = SplitSettings()
     bin_s: float | None = Field(None, gt=0, description="Wider bins than the recording's, in seconds.")
-    reading: ReadingSettings = ReadingSettings()
     seed: int = Field(0, ge=0, lt=1 << 63)
     init_from: _Name | None = Field(None, description="Id of a stored decoder from whose weights training starts.")
+    session: _Name | None = Field(
+        None, description="A session: the new decoder is compared with its decoder, and deployed to it on demand."
+    )
 
 
-JobRequest = TrainRequest
-"""Of every kind; a union by `kind` as soon as there is another one."""
+class TrainRequest(TrainingChoices):
+    """Train a decoder on a stored recording, as ``bmi-decoder train`` does."""
+
+    kind: Literal["train"]
+    recording: _Name = Field(description="Id of a stored recording.", examples=["60303ae22b998861"])
+    reading: ReadingSettings = ReadingSettings()
+
+
+class NeuralStream(Settings):
+    """The LSL stream of spike counts."""
+
+    name: str = Field(min_length=1, max_length=256, description="LSL stream name, exactly.", examples=["M1"])
+    type: str = Field("spikes", min_length=1, max_length=256, description="LSL stream type, exactly.")
+    source_id: str | None = Field(None, max_length=256, description="Only the outlet with this source_id.")
+
+    @property
+    def wanted(self) -> StreamSettings:
+        """What to search for."""
+        return StreamSettings(name=self.name, type=self.type, source_id=self.source_id)
+
+
+class KinematicsStream(NeuralStream):
+    """The LSL stream of movement."""
+
+    type: str = Field("kinematics", min_length=1, max_length=256, description="LSL stream type, exactly.")
+    outputs: tuple[OutputInfo, ...] | None = Field(
+        None, min_length=1, description="Name and unit of each channel, where the stream does not declare them."
+    )
+
+
+class CalibrateRequest(TrainingChoices):
+    """Collect spike counts and movement from two live streams, and train a decoder on them."""
+
+    kind: Literal["calibrate"]
+    neural: NeuralStream
+    kinematics: KinematicsStream
+    seconds: float = Field(
+        60.0, gt=0, le=7200, description="How long to collect; of a replay, in the time of what it replays."
+    )
+    split: SplitSettings = SplitSettings(train=0.7, validation=0.15, test=0.15)
+    bin_s: float | None = Field(
+        None, gt=0, description="Bin width in seconds, if not that of the session's decoder, or else one sample."
+    )
+
+
+JobRequest = Annotated[TrainRequest | CalibrateRequest, Discriminator("kind")]
+"""Of every kind."""
+
+JOB_KINDS: dict[str, type[Settings]] = {"train": TrainRequest, "calibrate": CalibrateRequest}
+"""Requests by kind."""
+
+
+class Deployment(Settings):
+    """Where the decoder of a job shall decode."""
+
+    session: _Name | None = Field(None, description="null is the session that the job was asked for.")
 
 
 class JobInfo(BaseModel):
@@ -74,10 +128,16 @@ class JobInfo(BaseModel):
     state: JobState
     progress: float = Field(ge=0, le=1, description="Share that is done.")
     message: str = Field(description="What it is doing.", examples=["epoch 3 of 40, validation R2 0.712"])
+    details: dict[str, Any] = Field(
+        default_factory=dict,
+        description="While it runs: the figures behind the message.",
+        examples=[{"usable": 7480, "lost": 12, "unusable": {"no movement": 8}, "seconds_left": 30.0}],
+    )
     request: dict[str, Any] = Field(description="What was asked for, with defaults.")
     result: dict[str, Any] | None = Field(
-        description="Of a job that is done; of `train`: id of the decoder, and its metrics.",
-        examples=[{"decoder": "9f86d081884c7d65", "metrics": {"test": {"raw": {"r2": 0.81}}}}],
+        description="Of a job that is done: id of the decoder, its metrics, and the comparison with the session's; of "
+        "`calibrate` also the recording, and what was collected; `deployed` or `discarded` if it was.",
+        examples=[{"decoder": "9f86d081884c7d65", "metrics": {"validation": {"raw": {"r2": 0.81}}}}],
     )
     error: str | None = Field(description="Of a job that has failed.")
     created_at: str = Field(description="ISO 8601, UTC.")

@@ -107,11 +107,11 @@ def parse_input_filter(text: str | None) -> InputFilterSettings | None:
     )
 
 
-def add_split(parser: argparse.ArgumentParser) -> None:
+def add_split(parser: argparse.ArgumentParser, default: str = "0.7,0.1,0.2") -> None:
     """Add ``--split``."""
     parser.add_argument(
         "--split",
-        default="0.7,0.1,0.2",
+        default=default,
         metavar="A,B,C",
         help="training, validation, test; or reaches:A, the first share A of the reaches for training and the rest in "
         "halves, as NeuroBench does (reaches alone is reaches:0.5)",

@@ -18,9 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bmi_decoder.errors import BmiError, InputError
+from bmi_decoder.formats.alignment import at_bins, bins_of, outputs_of
 from bmi_decoder.formats.extra import require_formats_extra
 from bmi_decoder.formats.nwb_counts import MODULE, SERIES
-from bmi_decoder.formats.xdf import KINEMATICS_TYPES, at_bins, bins_of, outputs_of
+from bmi_decoder.formats.xdf import KINEMATICS_TYPES
 from bmi_decoder.formats.xdf_streams import XdfStream
 from bmi_decoder.recorded_session import DecodedStream, RecordedSession, read_session
 from bmi_decoder.recording import Output

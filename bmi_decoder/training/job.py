@@ -13,12 +13,25 @@ from typing import Any
 
 import torch
 
-from bmi_decoder.bundle import read_bundle, write_bundle
-from bmi_decoder.config import InputFilterSettings, Settings, SplitSettings
+from bmi_decoder.bundle import Bundle, read_bundle, write_bundle
+from bmi_decoder.config import InputFilterSettings, OutputFilterSettings, Settings, SplitSettings
 from bmi_decoder.errors import BmiError, InputError
+from bmi_decoder.evaluation.paired import paired
 from bmi_decoder.formats import read_recording
+from bmi_decoder.recording import Recording
+from bmi_decoder.split import split_bounds
 from bmi_decoder.training.settings import TrainSettings
 from bmi_decoder.training.train import train
+
+
+class InUse(Settings):
+    """What a session decodes with, to be compared with what is trained."""
+
+    session: str
+    decoder: str
+    bundle: str
+    output_filters: OutputFilterSettings | None
+    report: str
 
 
 class Order(Settings):
@@ -32,7 +45,21 @@ class Order(Settings):
     input_filter: InputFilterSettings | None
     split: SplitSettings
     seed: int
-    init_from: str | None
+    init_from: str | None = None
+    in_use: InUse | None = None
+
+    @property
+    def settings(self) -> TrainSettings:
+        """As `train` takes them."""
+        return TrainSettings(
+            decoder=self.decoder,
+            preset=self.preset,
+            overrides=self.overrides,
+            input_filter=self.input_filter,
+            split=self.split,
+            seed=self.seed,
+            init_from=None if self.init_from is None else read_bundle(Path(self.init_from)),
+        )
 
 
 def main(order: Path, bundle: Path) -> int:
@@ -41,21 +68,27 @@ def main(order: Path, bundle: Path) -> int:
     # These networks are small, and a session may be decoding on the same processors.
     torch.set_num_threads(1)
     try:
-        settings = TrainSettings(
-            decoder=wanted.decoder,
-            preset=wanted.preset,
-            overrides=wanted.overrides,
-            input_filter=wanted.input_filter,
-            split=wanted.split,
-            seed=wanted.seed,
-            init_from=None if wanted.init_from is None else read_bundle(Path(wanted.init_from)),
-        )
         recording = read_recording(wanted.recording, **wanted.reading)
-        write_bundle(train(recording, settings, _report), bundle)
+        trained = train(recording, wanted.settings, _report)
+        if (used := wanted.in_use) is not None:
+            _report_comparison(trained, used, recording, wanted.split)
+        write_bundle(trained, bundle)
     except BmiError as error:
         print(str(error).replace(wanted.recording, "recording"), file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
     return 0
+
+
+def _report_comparison(trained: Bundle, used: InUse, recording: Recording, split: SplitSettings) -> None:
+    """Hold both decoders against the movement in the same bins, and write how they fare."""
+    told: dict[str, Any] = {"session": used.session, "decoder": used.decoder}
+    try:
+        first, second = split_bounds(recording, split)
+        parts = {"validation": (first, second), "test": (second, recording.n_bins)}
+        told |= paired(trained, read_bundle(Path(used.bundle)), used.output_filters, recording, parts)
+    except InputError as error:
+        told["missing"] = str(error)
+    Path(used.report).write_text(json.dumps(told))
 
 
 def _report(epoch: int, total: int, score: float) -> None:

@@ -15,6 +15,7 @@ from services.control import (
     docs_page,
     events,
     health,
+    job_outcome,
     jobs,
     problem,
     recordings,
@@ -23,9 +24,11 @@ from services.control import (
     streams,
 )
 from services.control.announcer import Announcer
+from services.control.calibrate_job import CalibrateJob
 from services.control.context import Control
 from services.control.database import Database
 from services.control.event_log import EventLog
+from services.control.job_kind import JobKind
 from services.control.job_runner import JobRunner
 from services.control.job_store import JobStore
 from services.control.library import Library
@@ -39,6 +42,7 @@ from services.control.settings import ControlSettings, check_access
 from services.control.store import Store
 from services.control.supervisor import Supervisor
 from services.control.train_job import TrainJob
+from services.control.training_stage import Training
 
 _ABOUT = (
     "Live decoding of neural streams: upload decoders, create sessions, start and stop them. Estimates are "
@@ -72,7 +76,7 @@ def create_app(settings: ControlSettings) -> FastAPI:
     docs_page.install(app)
     guarded = [Security(HTTPBearer(auto_error=False))] if settings.guarded else []
     app.include_router(health.router)
-    for module in (decoders, recordings, sessions, session_recordings, streams, jobs, events):
+    for module in (decoders, recordings, sessions, session_recordings, streams, jobs, job_outcome, events):
         app.include_router(module.router, dependencies=guarded)
     app.openapi = _openapi(app, settings)  # type: ignore[method-assign]
     return app
@@ -109,7 +113,11 @@ def _assemble(settings: ControlSettings, places: DataDirectory, database: Databa
     library = Library(places, store)
     recording_library = RecordingLibrary(places, RecordingStore(database), job_store)
     supervisor = Supervisor(places, store, event_log, settings.start_wait_s)
-    kinds = {"train": TrainJob(places, library, recording_library)}
+    training = Training(places, library, store)
+    kinds: dict[str, JobKind[Any]] = {
+        "train": TrainJob(training, recording_library),
+        "calibrate": CalibrateJob(training, recording_library, store),
+    }
     return Control(
         settings,
         places,

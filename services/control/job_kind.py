@@ -14,9 +14,9 @@ R = TypeVar("R", contravariant=True)
 class Stage:
     """One process of a job.
 
-    It reports in lines of JSON on standard output, ``{"progress": 0.5, "message": "..."}`` with its own progress from
-    0 to 1; other lines are ignored. It ends with status 0, or with another one and the reason in the last line that
-    it wrote on standard error.
+    It reports in lines of JSON on standard output, ``{"progress": 0.5, "message": "...", "details": {...}}`` with its
+    own progress from 0 to 1; other lines are ignored. It ends with status 0, or with another one and the reason in the
+    last line that it wrote on standard error.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class Stage:
 
 
 class JobKind(Protocol[R]):
-    """One kind of job. Methods may block on disk; they are called in threads."""
+    """One kind of job. `check` and `stages` may block; they are called in threads."""
 
     def check(self, request: R) -> None:
         """Refuse a request that cannot succeed.
@@ -54,8 +54,10 @@ class JobKind(Protocol[R]):
         """
         ...
 
-    def finish(self, request: R, folder: Path) -> dict[str, Any]:
+    async def finish(self, request: R, folder: Path) -> dict[str, Any]:
         """Keep what the processes have made; gives the job's result.
+
+        It leaves the folder as it is: if the control plane is killed meanwhile, the next one calls it again.
 
         Raises
         ------

@@ -31,7 +31,11 @@ class StageFailedError(Exception):
     """A process of a job has ended with an error; the text is the reason."""
 
 
-async def run_stage(stage: Stage, folder: Path, report: Callable[[float, str], None]) -> None:
+Report = Callable[[float, str, dict[str, Any]], None]
+"""Takes progress from 0 to 1, a message, and the figures behind it."""
+
+
+async def run_stage(stage: Stage, folder: Path, report: Report) -> None:
     """Run a stage to its end; a cancelled one is ended with all its children.
 
     Parameters
@@ -40,7 +44,6 @@ async def run_stage(stage: Stage, folder: Path, report: Callable[[float, str], N
     folder : Path
         The job's own; what the process writes on standard error goes into its log there.
     report : callable
-        Takes progress from 0 to 1 and a message.
 
     Raises
     ------
@@ -99,10 +102,12 @@ async def _end(process: asyncio.subprocess.Process) -> None:
             return
 
 
-def _progress(line: bytes) -> tuple[float, str] | None:
+def _progress(line: bytes) -> tuple[float, str, dict[str, Any]] | None:
     """What a process says of its progress; None for anything else that it prints."""
     try:
         said: Any = json.loads(line)
-        return min(max(float(said["progress"]), 0.0), 1.0), str(said.get("message", ""))[:500]
+        details = said.get("details")
+        done = min(max(float(said["progress"]), 0.0), 1.0)
+        return done, str(said.get("message", ""))[:500], details if isinstance(details, dict) else {}
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -9,6 +9,8 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -28,6 +30,9 @@ from services.control.tables import JobRow
 _INTERRUPTED = "interrupted: the control plane ended while it ran"
 _TELL_S = 0.25
 _FAULT_PAUSE_S = 5.0
+_FINISHED = "finished"
+"""Is in a job's folder when all its processes have done their work."""
+
 _REQUEST: TypeAdapter[JobRequest] = TypeAdapter(JobRequest)
 _log = logging.getLogger(__name__)
 
@@ -48,6 +53,7 @@ class _Running:
     task: asyncio.Task[dict[str, Any]]
     progress: float = 0.0
     message: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
     told_at: float = 0.0
     keeping: bool = False
     interrupted: bool = False
@@ -82,11 +88,18 @@ class JobRunner:
         self._serving: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
-        """End what an earlier control plane has left running, and go on with what is queued."""
+        """End what an earlier control plane has left running, keep what was finished, and go on with what is queued."""
         for row in await asyncio.to_thread(self._store.in_state, "running"):
             folder = self._places.jobs / row.id
             await asyncio.to_thread(end_leftovers, folder)
-            await self._end(row, "failed", error=_INTERRUPTED)
+            if row.result is not None:
+                await self._end(row, "done", progress=1.0)
+            elif (folder / _FINISHED).exists():
+                running = self._running[row.id] = _Running(asyncio.create_task(self._keep(row, folder)), keeping=True)
+                await asyncio.wait([running.task])
+                await self._conclude(row, running)
+            else:
+                await self._end(row, "failed", error=_INTERRUPTED)
         for kind, queued in self._queued.items():
             queued.set()
             self._serving.append(asyncio.create_task(self._serve(kind), name=f"jobs: {kind}"))
@@ -137,9 +150,9 @@ class JobRunner:
     def info(self, row: JobRow) -> JobInfo:
         """What is known of a job now."""
         live = self._running.get(row.id)
-        values = {name: getattr(row, name) for name in JobInfo.model_fields}
+        values = {name: getattr(row, name) for name in JobInfo.model_fields.keys() - {"details"}}
         if live is not None and row.state == "running":
-            values |= {"progress": live.progress, "message": live.message}
+            values |= {"progress": live.progress, "message": live.message, "details": live.details}
         return JobInfo(**values)
 
     async def _serve(self, kind: str) -> None:
@@ -182,7 +195,10 @@ class JobRunner:
             else:
                 await self._end(row, "cancelled", **reached)
         elif (error := running.task.exception()) is None:
-            await self._end(row, "done", result=running.task.result(), progress=1.0, message=running.message)
+            # What is kept is on record before the folder goes, from which it could be kept again.
+            result = running.task.result()
+            await asyncio.to_thread(lambda: self._store.change(row.id, ("running",), result=result))
+            await self._end(row, "done", progress=1.0, message=running.message)
         else:
             expected = isinstance(error, StageFailedError | Problem | BmiError | OSError)
             _log.warning(
@@ -191,16 +207,18 @@ class JobRunner:
             await self._end(row, "failed", error=str(error), **reached)
 
     async def _work(self, row: JobRow) -> dict[str, Any]:
-        kind, request = self._kinds[row.kind], _REQUEST.validate_python(row.request)
         folder = self._places.jobs / row.id
         await asyncio.to_thread(folder.mkdir)
         done = 0.0
-        for stage in await asyncio.to_thread(kind.stages, request, folder):
-            begun, share = done, stage.share
-            await run_stage(stage, folder, lambda part, text: self._report(row, begun + share * part, text))  # noqa: B023
-            done += share
+        for stage in await asyncio.to_thread(self._kinds[row.kind].stages, _request(row), folder):
+            await run_stage(stage, folder, partial(self._report, row, done, stage.share))
+            done += stage.share
         self._running[row.id].keeping = True
-        return await asyncio.to_thread(kind.finish, request, folder)
+        await asyncio.to_thread((folder / _FINISHED).touch)
+        return await self._keep(row, folder)
+
+    async def _keep(self, row: JobRow, folder: Path) -> dict[str, Any]:
+        return await self._kinds[row.kind].finish(_request(row), folder)
 
     async def _end(self, row: JobRow, state: JobState, **values: Any) -> None:
         await asyncio.to_thread(shutil.rmtree, self._places.jobs / row.id, ignore_errors=True)
@@ -212,15 +230,20 @@ class JobRunner:
         if changed is not None:
             self._tell(changed)
 
-    def _report(self, row: JobRow, progress: float, message: str) -> None:
+    def _report(
+        self, row: JobRow, begun: float, share: float, part: float, message: str, details: dict[str, Any]
+    ) -> None:
         running = self._running[row.id]
-        running.progress, running.message = progress, message
+        running.progress, running.message, running.details = begun + share * part, message, details
         if time.monotonic() - running.told_at >= _TELL_S:
             running.told_at = time.monotonic()
             self._tell(row)
 
     def _tell(self, row: JobRow) -> None:
         info = self.info(row)
-        self._events.publish(
-            JobEvent(job=info.id, kind=info.kind, state=info.state, progress=info.progress, message=info.message)
-        )
+        told = info.model_dump(include={"kind", "state", "progress", "message", "details"})
+        self._events.publish(JobEvent(job=info.id, **told))
+
+
+def _request(row: JobRow) -> JobRequest:
+    return _REQUEST.validate_python(row.request)

@@ -45,6 +45,12 @@ class JobStore:
             counted = session.execute(select(JobRow.state, func.count()).group_by(JobRow.state))
             return {state: number for state, number in counted}
 
+    def trained_on(self, recording_id: str) -> bool:
+        """Whether a job trains on a recording, or has made a decoder of it that was not discarded."""
+        jobs = self.in_state("queued", "running", "done")
+        using = [job for job in jobs if job.request.get("recording") == recording_id]
+        return any("discarded" not in (job.result or {}) for job in using)
+
     def add(self, row: JobRow) -> None:
         """Add a job."""
         with self._write() as session:

@@ -20,12 +20,24 @@ _FULL = _SMALL | {
     "overrides": {"hidden": 64, "epochs": 40},
     "input_filter": {"variant": "low_latency", "cutoff_hz": 6.25},
 }
+_CALIBRATE = {
+    "kind": "calibrate",
+    "neural": {"name": "M1"},
+    "kinematics": {"name": "M1-kinematics"},
+    "seconds": 60,
+    "decoder": "snn_streaming",
+    "session": "m1",
+}
 NewJob = Annotated[
     JobRequest,
     Body(
         openapi_examples={
             "train": {"summary": "Train with everything by default", "value": _SMALL},
             "train otherwise": {"summary": "Train with other settings", "value": _FULL},
+            "calibrate": {
+                "summary": "Collect for a minute, train, compare",
+                "value": _CALIBRATE,
+            },
         }
     ),
 ]
@@ -35,7 +47,8 @@ NewJob = Annotated[
 async def create_job(request: NewJob, control: ControlDep, response: Response) -> JobInfo:
     """Queue a job. It runs in a process of its own at low priority, one job of each kind at a time.
 
-    `train`: the result is a stored decoder. It needs the training extra where the control plane runs.
+    `train`: the result is a stored decoder. `calibrate`: from two live streams; they are looked at first, which takes a
+    few seconds, and the result is a stored recording too. Both need the training extra where the control plane runs.
     """
     job = await control.jobs.submit(request)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
@@ -52,23 +65,30 @@ async def list_jobs(control: ControlDep, page: PageDep, request: Request, respon
 @router.get("/{job_id}", summary="Look at a job", responses=responses(404))
 async def get_job(job_id: str, control: ControlDep) -> JobInfo:
     """One job: its progress, and its result or error."""
-    return control.jobs.info(await _existing(control, job_id))
+    return control.jobs.info(await existing_job(control, job_id))
 
 
 @router.post("/{job_id}/cancel", summary="Cancel a job", responses=responses(404, 409))
 async def cancel_job(job_id: str, control: ControlDep) -> JobInfo:
     """Cancel a job that has not ended, and wait until nothing is left of it; repeating it changes nothing."""
-    await _existing(control, job_id)
+    await existing_job(control, job_id)
     row = await control.jobs.cancel(job_id)
     if row is None:
-        state = (await _existing(control, job_id)).state
+        state = (await existing_job(control, job_id)).state
         raise Problem(
             409, f"job {job_id!r} is {state} and cannot be cancelled", state=state, allowed=["queued", "running"]
         )
     return control.jobs.info(row)
 
 
-async def _existing(control: Control, job_id: str) -> JobRow:
+async def existing_job(control: Control, job_id: str) -> JobRow:
+    """A job.
+
+    Raises
+    ------
+    Problem
+        404 if there is none of that id.
+    """
     row = await run_in_threadpool(control.job_store.job, job_id)
     if row is None:
         newest = await run_in_threadpool(control.job_store.page, Page(20))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 from bmi_decoder.jobs import TrainRequest
 from services.control.job_kind import Stage
-from services.control.library import Library
-from services.control.places import DataDirectory
 from services.control.problem import Problem, bad_value
 from services.control.recording_library import RecordingLibrary
-from services.control.training_stage import check_can_train, keep_trained, training_stage
+from services.control.training_stage import Training
 
 
 class TrainJob:
@@ -19,32 +18,26 @@ class TrainJob:
 
     Parameters
     ----------
-    places : DataDirectory
-    library : Library
+    training : Training
     recordings : RecordingLibrary
     """
 
-    def __init__(self, places: DataDirectory, library: Library, recordings: RecordingLibrary) -> None:
-        self._places, self._library, self._recordings = places, library, recordings
+    def __init__(self, training: Training, recordings: RecordingLibrary) -> None:
+        self._training, self._recordings = training, recordings
 
     def check(self, request: TrainRequest) -> None:
         """Refuse what names something that is not there."""
-        check_can_train(request.decoder)
-        for field, get in (("recording", self._recordings.get), ("init_from", self._library.get)):
-            wanted = getattr(request, field)
-            try:
-                _ = wanted is None or get(wanted)
-            except Problem as problem:
-                raise bad_value(field, problem.detail, wanted, problem.members["existing"]) from None
+        self._training.check(request)
+        try:
+            self._recordings.get(request.recording)
+        except Problem as problem:
+            raise bad_value("recording", problem.detail, request.recording, problem.members["existing"]) from None
 
     def stages(self, request: TrainRequest, folder: Path) -> list[Stage]:
         """One process, which trains."""
         recording = self._recordings.path(self._recordings.get(request.recording))
-        initial = None
-        if request.init_from is not None:
-            initial = self._places.decoder(self._library.get(request.init_from).id)
-        return [training_stage(request, recording, initial, folder)]
+        return [self._training.stage(self._training.order(request, recording, request.reading, folder))]
 
-    def finish(self, request: TrainRequest, folder: Path) -> dict[str, Any]:
+    async def finish(self, request: TrainRequest, folder: Path) -> dict[str, Any]:
         """Add the bundle to the stored decoders."""
-        return keep_trained(self._library, request.decoder, folder)
+        return await asyncio.to_thread(self._training.keep, request.decoder, folder)

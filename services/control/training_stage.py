@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from bmi_decoder.jobs import TrainRequest
+from bmi_decoder.jobs import ReadingSettings, TrainingChoices
 from services.control.job_kind import Stage
 from services.control.library import Library
-from services.control.problem import Problem, bad_value
+from services.control.places import DataDirectory
+from services.control.problem import Problem, bad_value, not_found
+from services.control.store import Store
+from services.control.tables import SessionRow
 from services.control.upload import Upload
 
-_BUNDLE = "decoder.bmi"
+_BUNDLE, _COMPARISON = "decoder.bmi", "comparison.json"
 
 
 def check_can_train(decoder: str) -> None:
@@ -37,36 +41,106 @@ def check_can_train(decoder: str) -> None:
         )
 
 
-def training_stage(
-    request: TrainRequest, recording: Path, initial: Path | None, folder: Path, share: float = 1.0
-) -> Stage:
-    """The process that trains on a recording's file and leaves a bundle in `folder`.
+class Training:
+    """Trains for jobs, on recordings of any origin.
 
     Parameters
     ----------
-    request : TrainRequest
-        How to train; its `recording` is not looked at.
-    recording : Path
-    initial : Path, optional
-        The bundle from whose weights training starts.
-    folder : Path
-        The job's own.
-    share : float
-        Of the job's work.
+    places : DataDirectory
+    library : Library
+        Where the new decoders go.
+    store : Store
+        Whose sessions' decoders new ones are compared with.
     """
-    order = request.model_dump(mode="json", include={"decoder", "preset", "overrides", "input_filter", "split", "seed"})
-    order["recording"] = str(recording)
-    order["reading"] = request.reading.model_dump() | {"bin_s": request.bin_s}
-    order["init_from"] = None if initial is None else str(initial)
-    path = folder / "train.json"
-    path.write_text(json.dumps(order))
-    return Stage(("-m", "bmi_decoder.training.job", str(path), str(folder / _BUNDLE)), share)
+
+    def __init__(self, places: DataDirectory, library: Library, store: Store) -> None:
+        self._places, self._library, self._store = places, library, store
+
+    def check(self, request: TrainingChoices) -> None:
+        """Refuse what names something that is not there.
+
+        Raises
+        ------
+        Problem
+        """
+        check_can_train(request.decoder)
+        for field, get in (("init_from", self._library.get), ("session", self.session)):
+            wanted = getattr(request, field)
+            try:
+                _ = wanted is None or get(wanted)
+            except Problem as problem:
+                raise bad_value(field, problem.detail, wanted, problem.members["existing"]) from None
+
+    def session(self, name: str) -> SessionRow:
+        """A session.
+
+        Raises
+        ------
+        Problem
+            404 if there is none of that name.
+        """
+        row = self._store.session(name)
+        if row is None:
+            raise not_found("session", name, (known.name for known in self._store.sessions()))
+        return row
+
+    def order(self, request: TrainingChoices, recording: Path, reading: ReadingSettings, folder: Path) -> Path:
+        """Write what the training process is to do; gives the file.
+
+        Parameters
+        ----------
+        request : TrainingChoices
+        recording : Path
+            The file to train on; it may not be there yet.
+        reading : ReadingSettings
+        folder : Path
+            The job's own.
+        """
+        included = {"decoder", "preset", "overrides", "input_filter", "split", "seed"}
+        order: dict[str, Any] = request.model_dump(mode="json", include=included)
+        order["recording"] = str(recording)
+        order["reading"] = reading.model_dump() | {"bin_s": request.bin_s}
+        if request.init_from is not None:
+            order["init_from"] = str(self._held(request.init_from, folder, "initial.bmi"))
+        if request.session is not None:
+            session = self.session(request.session)
+            order["in_use"] = {
+                "session": session.name,
+                "decoder": session.decoder,
+                "bundle": str(self._held(session.decoder, folder, "in_use.bmi")),
+                "output_filters": session.settings["output_filters"],
+                "report": str(folder / _COMPARISON),
+            }
+        path = folder / "train.json"
+        path.write_text(json.dumps(order))
+        return path
+
+    def _held(self, decoder_id: str, folder: Path, name: str) -> Path:
+        """A stored bundle under a name in the job's folder, where it stays if the decoder is deleted meanwhile."""
+        os.link(self._places.decoder(self._library.get(decoder_id).id), folder / name)
+        return folder / name
+
+    def stage(self, order: Path, share: float = 1.0) -> Stage:
+        """The process that does what `order` says, and leaves a bundle beside it."""
+        return Stage(("-m", "bmi_decoder.training.job", str(order), str(order.with_name(_BUNDLE))), share)
+
+    def keep(self, decoder: str, folder: Path) -> dict[str, Any]:
+        """Store the bundle that the process has left; gives the new decoder's id, metrics and comparison."""
+        path = linked(folder / _BUNDLE)
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        row = self._library.add(Upload(path, f"{decoder}.bmi", digest, path.stat().st_size))
+        comparison = folder / _COMPARISON
+        return {
+            "decoder": row.id,
+            "metrics": row.manifest.get("metrics") or {},
+            "comparison": json.loads(comparison.read_bytes()) if comparison.exists() else None,
+        }
 
 
-def keep_trained(library: Library, decoder: str, folder: Path) -> dict[str, Any]:
-    """Store the bundle that a training stage has left; gives the new decoder's id and metrics."""
-    path = folder / _BUNDLE
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    row = library.add(Upload(path, f"{decoder}.bmi", digest, path.stat().st_size))
-    return {"decoder": row.id, "metrics": row.manifest.get("metrics") or {}}
+def linked(path: Path) -> Path:
+    """A second name of a job's file, to be moved away, so that the first is there if that must be done again."""
+    second = path.with_stem(path.stem + ".kept")
+    second.unlink(missing_ok=True)
+    os.link(path, second)
+    return second

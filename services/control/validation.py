@@ -10,6 +10,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, Field, JsonValue
 
 from bmi_decoder.config import FILTER_KINDS
+from bmi_decoder.jobs import JOB_KINDS
 
 _SHOWN_ERRORS = 5
 _SHOWN_CHARACTERS = 200
@@ -58,6 +59,9 @@ def _field_error(error: dict[str, Any], model: type[BaseModel] | None) -> FieldE
     location = list(error["loc"])
     if location[:1] == ["body"] and len(location) > 1:
         location = location[1:]
+    # Pydantic puts the kind of a request into the path of an error, where it is no field.
+    if location and location[0] in JOB_KINDS:
+        model, location = JOB_KINDS[str(location[0])], location[1:]
     kind, context = error["type"], error.get("ctx") or {}
     message = error["msg"].removeprefix("Value error, ")
     allowed: JsonValue = None
@@ -70,6 +74,11 @@ def _field_error(error: dict[str, Any], model: type[BaseModel] | None) -> FieldE
         message, got = "required", None
     elif kind == "json_invalid":
         location, message, got = ["body"], f"not JSON: {context.get('error', message)}", None
+    elif kind in ("union_tag_invalid", "union_tag_not_found"):
+        name = str(context["discriminator"]).strip("'")
+        got = got.get(name) if isinstance(got, dict) else got
+        location, allowed = [*location, name], list(JOB_KINDS)
+        message = f"must be {' or '.join(JOB_KINDS)}, got {_shown(got)!r}" if got is not None else "required"
     elif "expected" in context:
         allowed = str(context["expected"])
         message = f"must be {allowed}, got {_shown(got)!r}"

@@ -55,7 +55,7 @@ class Scripted:
         share = 1 / len(self.scripts)
         return [Stage(("-c", script, str(folder / f"out{i}")), share) for i, script in enumerate(self.scripts)]
 
-    def finish(self, request: TrainRequest, folder: Path) -> dict[str, Any]:
+    async def finish(self, request: TrainRequest, folder: Path) -> dict[str, Any]:
         return {"nice": [int(path.read_text()) for path in sorted(folder.glob("out*"))]}
 
 

@@ -1,0 +1,1 @@
+"""Collects spike counts and movement from live streams, for training."""
