@@ -77,7 +77,7 @@ def _field_error(error: dict[str, Any], model: type[BaseModel] | None) -> FieldE
     elif kind in ("union_tag_invalid", "union_tag_not_found"):
         name = str(context["discriminator"]).strip("'")
         got = got.get(name) if isinstance(got, dict) else got
-        location, allowed = [*location, name], list(JOB_KINDS)
+        location, allowed = [name], list(JOB_KINDS)
         message = f"must be {' or '.join(JOB_KINDS)}, got {_shown(got)!r}" if got is not None else "required"
     elif "expected" in context:
         allowed = str(context["expected"])
