@@ -41,7 +41,7 @@ def test_kinematics_that_cannot_be_used(change: dict[str, object], words: str) -
 def test_outputs_stand_for_a_missing_description() -> None:
     silent = dataclasses.replace(STREAM, labels=(), units=())
     check_kinematics(silent, [OutputInfo(name="x", unit="m"), OutputInfo(name="y", unit="m")])
-    with pytest.raises(InputError, match="has 2 channels, but 'outputs' names 1"):
+    with pytest.raises(InputError, match="has 2 channels, 'outputs' names 1"):
         check_kinematics(silent, [OutputInfo(name="x", unit="m")])
 
 

@@ -214,3 +214,26 @@ def test_a_job_of_a_control_plane_that_was_killed_is_ended(run: Callable[..., An
         for process in (left, other):
             process.kill()
             process.wait()
+
+
+def test_what_was_finished_when_the_control_plane_was_killed_is_kept(run: Callable[..., Any], tmp_path: Path) -> None:
+    places = DataDirectory.create(tmp_path / "data")
+    database = Database(f"sqlite:///{places.database}")
+    request = REQUEST.model_dump(mode="json")
+    store = JobStore(database)
+    store.add(JobRow(id="all", kind="train", state="running", request=request, created_at="0"))
+    store.add(
+        JobRow(id="kept", kind="train", state="running", request=request, result={"decoder": "d"}, created_at="1")
+    )
+    database.close()
+    for job in ("all", "kept"):
+        (places.jobs / job).mkdir()
+    (places.jobs / "all" / "finished").touch()
+    (places.jobs / "all" / "out0").write_text("3")
+
+    async def work(plane: Plane) -> None:
+        assert (plane.info("all").state, plane.info("all").result) == ("done", {"nice": [3]})
+        assert (plane.info("kept").state, plane.info("kept").result) == ("done", {"decoder": "d"})
+        assert list(plane.places.jobs.iterdir()) == []
+
+    run(work, QUICK)
