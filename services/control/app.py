@@ -43,6 +43,7 @@ from services.control.store import Store
 from services.control.supervisor import Supervisor
 from services.control.train_job import TrainJob
 from services.control.training_stage import Training
+from services.dashboard.entry import install as install_dashboard
 
 _ABOUT = (
     "Live decoding of neural streams: upload decoders, create sessions, start and stop them. Estimates are "
@@ -78,6 +79,7 @@ def create_app(settings: ControlSettings) -> FastAPI:
     app.include_router(health.router)
     for module in (decoders, recordings, sessions, session_recordings, streams, jobs, job_outcome, events):
         app.include_router(module.router, dependencies=guarded)
+    install_dashboard(app, settings)
     app.openapi = _openapi(app, settings)  # type: ignore[method-assign]
     return app
 

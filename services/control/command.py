@@ -127,6 +127,7 @@ async def _serve(app: FastAPI, listening: socket.socket, url: str) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        ws_per_message_deflate=False,
         timeout_graceful_shutdown=_CLOSE_REQUESTS_S,
     )
     server = _Server(config, url, lambda: app.state.control.events.close())

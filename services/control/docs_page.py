@@ -6,8 +6,10 @@ from importlib.resources import files
 
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
+
+from services.dashboard import PATH as DASHBOARD
 
 _STATIC = "/docs/static"
 _POLICY = (
@@ -34,5 +36,5 @@ def install(app: FastAPI) -> None:
         return page
 
     @app.get("/", include_in_schema=False)
-    async def root() -> HTMLResponse:
-        return HTMLResponse('<!doctype html><title>bmi-decoder</title><a href="/docs">REST interface</a>')
+    async def root() -> RedirectResponse:
+        return RedirectResponse(f"{DASHBOARD}/")

@@ -52,6 +52,11 @@ class EventLog:
             self._closed = True
             self._wake()
 
+    def kept(self) -> list[AnyEvent]:
+        """The events that can be read again, oldest first."""
+        with self._lock:
+            return list(self._events)
+
     async def follow(self, last_id: str | None = None) -> AsyncIterator[AnyEvent]:
         """Events as they come, until the log is closed.
 

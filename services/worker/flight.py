@@ -258,12 +258,20 @@ class FlightReader:
 
     def records(self) -> npt.NDArray[np.void]:
         """The records of the last minute, oldest first."""
+        return self.records_since(0)[0]
+
+    def records_since(self, number: int) -> tuple[npt.NDArray[np.void], int]:
+        """The records from the `number`-th on that are still there, oldest first, and the number of the next one.
+
+        It costs what is new: for those who look many times a second.
+        """
         written = self._written()
-        first = max(0, written - self._n_records)
-        copy = np.frombuffer(bytes(self._map[HEADER_SIZE:]), self._dtype)
+        first = max(number, written - self._n_records, 0)
+        whole = np.frombuffer(self._map, self._dtype, self._n_records, HEADER_SIZE)
+        copy = whole[np.arange(first, written) % self._n_records]
         # Records that were overwritten while the copy was made, and the one that may be half written now.
-        first = max(first, self._written() + 1 - self._n_records)
-        return copy[np.arange(first, written) % self._n_records]
+        safe = max(first, self._written() + 1 - self._n_records)
+        return copy[safe - first :], written
 
     def latency_us(self) -> dict[str, float] | None:
         """Percentiles of ``t_publish - t_source`` over the last minute, filled bins left out; None without data."""

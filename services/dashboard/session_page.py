@@ -1,0 +1,48 @@
+"""The page of one session: its pictures are drawn in the browser, its controls act over REST."""
+
+from __future__ import annotations
+
+from html import escape
+from importlib.resources import files
+from string import Template
+
+from fastapi import Request
+from nicegui import ui
+
+from services.dashboard import PATH
+from services.dashboard.session_controls import SessionControls
+from services.dashboard.site import Site, page_frame
+
+_LOOK_S = 0.5
+
+
+def register(site: Site) -> None:
+    """Add the page."""
+    panels = Template((files("services.dashboard") / "static" / "session.html").read_text("utf-8"))
+
+    @ui.page("/sessions/{name}")
+    async def session_page(request: Request, name: str) -> None:
+        rest = site.rest(request)
+        known = {row.name for row in site.lives.control.store.sessions()}
+        with page_frame(request, f"Session {name}"):
+            if name not in known:
+                ui.html(f"<h1>No session {escape(name)}</h1>", sanitize=False)
+                ui.link("Back to the overview", f"{PATH}/")
+                return
+            with ui.element("div").classes("session-head"):
+                ui.html(
+                    f'<h1>{escape(name)} <span id="state" class="badge" role="status">…</span></h1>'
+                    '<p id="message" class="quiet" role="status"></p>',
+                    sanitize=False,
+                )
+                controls = SessionControls(rest, name)
+            ui.html(panels.substitute(name=escape(name)), sanitize=False).classes("grid-host")
+        ui.add_body_html(f'<script type="module" src="{PATH}/static/session.js"></script>')
+
+        async def look() -> None:
+            status = site.lives.status(name)
+            if status is not None:
+                decoders = site.lives.control.store.decoders()
+                controls.update(status, decoders)
+
+        ui.timer(_LOOK_S, look)

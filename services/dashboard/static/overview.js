@@ -1,0 +1,24 @@
+// Uploads a decoder from the overview page straight to REST.
+
+document.addEventListener("change", async ({ target }) => {
+  if (target.id !== "bundle" || !target.files.length) return;
+  const said = document.getElementById("upload-said");
+  const body = new FormData();
+  body.append("file", target.files[0]);
+  said.className = "";
+  said.textContent = `uploading ${target.files[0].name} ...`;
+  try {
+    const answer = await fetch("/v1/decoders", { method: "POST", body });
+    const told = await answer.json();
+    said.textContent = answer.ok ? `stored as ${told.id}` : told.detail;
+    said.className = answer.ok ? "good" : "bad";
+  } catch (error) {
+    said.textContent = `not uploaded: ${error.message}`;
+    said.className = "bad";
+  }
+  target.value = "";
+});
+
+document.addEventListener("submit", (event) => {
+  if (event.target.id === "upload") event.preventDefault();
+});
