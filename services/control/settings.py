@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr
 
 from bmi_decoder.config import Settings
 from bmi_decoder.errors import InputError
-from services.control.tokens import TokenFile, tokens_path
+from services.control.tokens import Token, TokenFile, digest, tokens_path
 
 TOKEN_VARIABLE = "BMI_TOKEN"
 MIN_TOKEN_LENGTH = 16
@@ -38,6 +38,13 @@ class ControlSettings(Settings):
     def token_file(self) -> TokenFile:
         """The tokens that were added with the `token` command."""
         return TokenFile(tokens_path(self.data_dir))
+
+    @property
+    def own_tokens(self) -> list[Token]:
+        """The one of the settings, if there is one; kept as the others are: as a hash."""
+        if self.token is None:
+            return []
+        return [Token(f"${TOKEN_VARIABLE}", "control", digest(self.token.get_secret_value()), "")]
 
     @property
     def guarded(self) -> bool:

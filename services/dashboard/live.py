@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from fastapi import Response
 
 from bmi_decoder.rest_models import SessionStatus
 from services.control.context import Control
@@ -115,7 +116,7 @@ class SessionLive:
     async def _look(self) -> None:
         """Status, and whether worker, streams and layout are still the same."""
         try:
-            self.status = await get_session(self._name, self._control)
+            self.status = await get_session(self._name, self._control, Response())
         except Problem as problem:
             self.status = None
             self._send({"kind": "gone", "detail": problem.detail})

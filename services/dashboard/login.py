@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from html import escape
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -61,6 +61,11 @@ def login_route(settings: ControlSettings) -> APIRouter:
         return answer
 
     return router
+
+
+def ask_to_sign_in(path: str) -> Response:
+    """Send a browser to the sign-in page, and from there to `path`."""
+    return RedirectResponse(f"{LOGIN}?after={quote(path, safe='')}", 303)
 
 
 def _page(after: str, error: str = "", status: int = 200) -> HTMLResponse:

@@ -25,9 +25,8 @@ def neural_stream(streams: Sequence[WatchedStream], wanted: StreamSettings) -> W
 
 def true_movement(streams: Sequence[WatchedStream], neural: str, outputs: Sequence[str]) -> WatchedStream | None:
     """The kinematics stream that belongs to a neural stream: the one named after it, else the only one that fits."""
-    candidates = [
-        w for w in streams if w.gone_at is None and w.stream.type.lower() == KINEMATICS and w.stream.rate_hz > 0
-    ]
+    present = [watched for watched in streams if watched.gone_at is None and watched.stream.rate_hz > 0]
+    candidates = [watched for watched in present if watched.stream.type.lower() == KINEMATICS]
     named = [watched for watched in candidates if watched.stream.name == f"{neural}-{KINEMATICS}"]
     fitting = named or [watched for watched in candidates if columns_of(watched, outputs) is not None]
     return fitting[0] if len(fitting) == 1 else None

@@ -43,7 +43,7 @@ class StreamsTable:
         self._table: KeyedTable[StreamItem] = KeyedTable(
             "LSL streams",
             ("Stream", "#Channels", "#Rate", "Source", "Since", "Health", "Decode"),
-            "No LSL stream is visible. Start the rig; it must be in the same network and use the same LSL configuration.",
+            "No LSL stream is visible. Start the rig, in the same network and with the same LSL configuration.",
             lambda item: item.watched.info.uid(),
             lambda item: _StreamRow(rest),
         )
