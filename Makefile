@@ -79,6 +79,18 @@ define find_python
 	fi
 endef
 
+# The dashboard is tested in a real browser.
+define find_chromium
+	if ! { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium; } || \
+	      echo 'Chromium could not be installed: the test of the dashboard is skipped.'; \
+	  else \
+	    echo 'No Chromium was found: the test of the dashboard is skipped. On Debian: apt install chromium'; \
+	  fi; \
+	fi
+endef
+
 # Sets $torch_index to pip's option, or to nothing. SIGALRM also ends a name look-up that hangs.
 define find_torch_index
 	torch_index=; \
@@ -102,6 +114,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install $$torch_index -c constraints.txt -e '.[train,formats,dev]'; \
 	$(BIN)/python -m pip install --no-deps $(NEUROBENCH) || \
 	  echo 'neurobench was not found: the tests that compare operation counts with it are skipped.'; \
+	$(find_chromium); \
 	echo 'Compiling the streaming machine, once ...'; \
 	$(BIN)/python -m bmi_decoder.machine.warm; \
 	touch $@

@@ -11,7 +11,7 @@ from nicegui import ui
 
 from services.dashboard import PATH
 from services.dashboard.session_controls import SessionControls
-from services.dashboard.site import Site, page_frame
+from services.dashboard.site import Site, link, page_frame
 
 _LOOK_S = 0.5
 
@@ -27,7 +27,7 @@ def register(site: Site) -> None:
         with page_frame(request, f"Session {name}"):
             if name not in known:
                 ui.html(f"<h1>No session {escape(name)}</h1>", sanitize=False)
-                ui.link("Back to the overview", f"{PATH}/")
+                link("Back to the overview", f"{PATH}/")
                 return
             with ui.element("div").classes("session-head"):
                 ui.html(

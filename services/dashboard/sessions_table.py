@@ -13,7 +13,7 @@ from services.dashboard.fit import decoder_label
 from services.dashboard.overview import Snapshot
 from services.dashboard.rest import RefusedError, Rest, session_path
 from services.dashboard.rows import Cell, KeyedTable, StateCell
-from services.dashboard.site import button, show_refusal
+from services.dashboard.site import button, link, show_refusal
 from services.dashboard.words import milliseconds
 
 _AT_REST = ("stopped", "failed")
@@ -54,7 +54,7 @@ class _SessionRow:
     def __init__(self, rest: Rest, name: str) -> None:
         self._rest, self._name = rest, name
         with ui.element("td"):
-            ui.link(name, f"{PATH}/sessions/{name}").classes("strong")
+            link(name, f"{PATH}/sessions/{name}").classes("strong")
         self._state, self._stream, self._decoder = StateCell(), Cell(), Cell()
         self._decoded, self._lost, self._latency = Cell(number=True), Cell(number=True), Cell(number=True)
         with ui.element("td").classes("action"), ui.element("div").classes("pair"):

@@ -44,12 +44,12 @@ def page_frame(request: Request, title: str) -> Iterator[None]:
     with ui.element("header").classes("top"):
         ui.html('<a href="#content">Skip to content</a>', sanitize=False).classes("skip")
         with ui.element("nav").props('aria-label="Pages"'):
-            ui.link("bmi-decoder", f"{PATH}/").classes("brand")
+            link("bmi-decoder", f"{PATH}/").classes("brand")
             if title != "Overview":
-                ui.link("Overview", f"{PATH}/")
+                link("Overview", f"{PATH}/")
                 ui.label(title).props('aria-current="page"').classes("here")
         with ui.element("div").classes("tools"):
-            ui.link("REST", "/docs")
+            link("REST", "/docs")
 
             def choose(theme: str) -> None:
                 dark.set_value(_THEMES[theme])
@@ -65,6 +65,15 @@ def page_frame(request: Request, title: str) -> Iterator[None]:
             ).props("dense outlined options-dense").classes("theme")
     with ui.element("main").props('id="content" tabindex="-1"'):
         yield
+
+
+def link(words: str, path: str) -> ui.element:
+    """A link to a path of this server; NiceGUI's own begin where it is mounted."""
+    anchor = ui.element("a")
+    anchor.props["href"] = path
+    with anchor:
+        ui.label(words)
+    return anchor
 
 
 def button(word: str, act: Callable[[], object], primary: bool = False, label: str = "") -> ui.button:
