@@ -58,7 +58,7 @@ def page_frame(request: Request, title: str) -> Iterator[None]:
                 )
 
             ui.select(
-                {"auto": "As the system", "light": "Light", "dark": "Dark"},
+                {"auto": "System", "light": "Light", "dark": "Dark"},
                 value=chosen if chosen in _THEMES else "auto",
                 label="Colours",
                 on_change=lambda event: choose(event.value),

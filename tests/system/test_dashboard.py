@@ -146,6 +146,7 @@ def choose(page: Page, where: Locator, decoder: str) -> None:
             break
         box.press("ArrowDown")
     box.press("Enter")
+    expect(option).to_be_hidden()
     expect(where).to_contain_text(decoder[:8])
 
 

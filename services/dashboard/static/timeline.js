@@ -2,7 +2,7 @@
 
 import { Canvas } from "./canvas.js";
 
-const SHOWN_S = 300, LISTED = 60, LEFT = 62, RIGHT = 12, TOP = 4, BOTTOM = 20;
+const SHOWN_S = 300, LISTED = 60, LONGEST = 90, LEFT = 62, RIGHT = 12, TOP = 4, BOTTOM = 20;
 const LANES = ["state", "swap", "gap", "stream"];
 const BAD = new Set(["lost", "invalid_input", "invalid_output", "invalid_stamp", "swap_failed", "rolled_back", "failed"]);
 const GOOD = new Set(["connected", "switched", "running", "swap"]);
@@ -32,7 +32,8 @@ export class Timeline {
       const item = document.createElement("li");
       const time = document.createElement("time");
       time.textContent = new Date(event.at).toLocaleTimeString("en-GB");
-      item.append(time, entry.words);
+      item.append(time, entry.words.length > LONGEST ? `${entry.words.slice(0, LONGEST)} …` : entry.words);
+      item.title = entry.words;
       item.className = entry.mood;
       this.list.prepend(item);
     }

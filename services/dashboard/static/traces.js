@@ -5,7 +5,7 @@ import { Canvas, figure, roundUp } from "./canvas.js";
 export const SHOWN_S = 10;
 const LEFT = 64, RIGHT = 12, TOP = 10, BOTTOM = 34, BETWEEN = 16, MOST_OUTPUTS = 4;
 const STYLE = {
-  raw: { width: 1, dash: [] },
+  raw: { width: 3, dash: [] },
   low_latency: { width: 1.6, dash: [] },
   high_accuracy: { width: 2, dash: [] },
   truth: { width: 1.6, dash: [5, 3] },
