@@ -63,8 +63,7 @@ def _build(control_app: FastAPI, settings: ControlSettings) -> FastAPI:
 def install(app: FastAPI, settings: ControlSettings) -> None:
     """Add the dashboard to a control plane."""
     dashboard = Dashboard(app, settings)
-    if settings.secret is not None:
-        app.include_router(login_route(settings))
+    app.include_router(login_route(settings))
     app.mount(PATH, dashboard, name="dashboard")
     inner = app.router.lifespan_context
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from html import escape
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote, urlsplit
@@ -10,6 +9,7 @@ from urllib.parse import quote, urlsplit
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from services.control.tokens import scope_of
 from services.dashboard import PATH
 
 if TYPE_CHECKING:
@@ -26,16 +26,16 @@ body {{ font: 15px/1.5 system-ui, sans-serif; display: grid; place-items: center
 form {{ display: grid; gap: .8rem; width: 22rem }} h1 {{ font-size: 1.3rem; margin: 0 }}
 input, button {{ font: inherit; padding: .5rem .7rem }} .error {{ color: #dc2626; margin: 0 }}
 </style></head><body><form method="post" action="{action}"><h1>bmi-decoder</h1>{error}
-<label for="token">Token of this server (its $BMI_TOKEN)</label>
+<label for="token">Token for this server</label>
 <input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
 <input name="after" type="hidden" value="{after}">
 <button type="submit">Sign in</button></form></body></html>"""
 
 
 def login_route(settings: ControlSettings) -> APIRouter:
-    """The route of the sign-in page, for a server that has a token."""
+    """The route of the sign-in page."""
     router = APIRouter(include_in_schema=False)
-    secret = (settings.secret or "").encode()
+    file = settings.token_file
 
     @router.get(LOGIN)
     def ask(after: Annotated[str, Query(max_length=512)] = "") -> HTMLResponse:
@@ -47,8 +47,8 @@ def login_route(settings: ControlSettings) -> APIRouter:
         token: Annotated[str, Form(max_length=1024)],
         after: Annotated[str, Form(max_length=512)] = "",
     ) -> Response:
-        if not hmac.compare_digest(token.strip().encode(), secret):
-            return _page(after, "That is not the token of this server.", 401)
+        if scope_of(token.strip(), settings.own_tokens + file.tokens()) is None:
+            return _page(after, "That is not a token of this server.", 401)
         answer = RedirectResponse(_own_path(after), 303)
         answer.set_cookie(
             COOKIE,

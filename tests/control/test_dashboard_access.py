@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
+from services.control.tokens import TokenFile, tokens_path
 from tests.control.conftest import OpenControl
 
 TOKEN = "correct-horse-battery"
@@ -42,7 +44,7 @@ def test_nor_the_websocket(guarded: TestClient) -> None:
 def test_a_wrong_token_is_refused(guarded: TestClient) -> None:
     answer = guarded.post("/dashboard/login", data={"token": "wrong"})
     assert answer.status_code == 401
-    assert "not the token" in answer.text
+    assert "not a token" in answer.text
     assert "set-cookie" not in answer.headers
 
 
@@ -75,3 +77,10 @@ def test_pages_of_other_sites_get_nothing(client: TestClient) -> None:
 def test_nothing_of_it_is_loaded_before_a_page_is_asked_for(client: TestClient) -> None:
     assert client.get("/healthz").status_code == 200
     assert "services.dashboard.application" not in sys.modules
+
+
+def test_a_token_that_may_only_look_opens_pages_and_changes_nothing(guarded: TestClient, control_dir: Path) -> None:
+    reader = TokenFile(tokens_path(control_dir)).add("reader", "read")
+    assert guarded.post("/dashboard/login", data={"token": reader}).status_code == 303
+    assert guarded.get("/v1/sessions").status_code == 200
+    assert guarded.post("/v1/sessions/m1/start").status_code == 403
