@@ -7,7 +7,6 @@ from typing import Literal, Self
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
-from scipy.signal import lfilter
 
 from bmi_decoder.config import Settings
 
@@ -129,6 +128,9 @@ class Population:
         step: FloatArray = self._noise_rng.standard_normal((n, self._factors.shape[1]))
         if not step.size:
             return step
+        # Loading it takes a second, which whoever only asks for a command's help should not wait.
+        from scipy.signal import lfilter
+
         step *= np.sqrt(1.0 - self._decay**2)
         factors: FloatArray = lfilter([1.0], [1.0, -self._decay], step, axis=0, zi=self._decay * self._factors)[0]
         self._factors = factors[-1:]

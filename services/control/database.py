@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
@@ -17,11 +16,6 @@ from services.control.migrate import migrate
 
 _LOCK_KEY = 0x626D692D64656364
 """Of the advisory lock that keeps a second control plane off a PostgreSQL database."""
-
-
-def now() -> str:
-    """The time of day, ISO 8601 in UTC."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 class Database:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 
 from bmi_decoder.events import AnyEvent, GapEvent
-from services.control.database import now
+from services.control.clock import now
 
 KEPT = 2000
 _BATCH = 50

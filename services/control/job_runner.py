@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 from bmi_decoder.errors import BmiError
 from bmi_decoder.events import JobEvent
 from bmi_decoder.jobs import JobInfo, JobRequest, JobState
-from services.control.database import now
+from services.control.clock import now
 from services.control.event_log import EventLog
 from services.control.job_kind import JobKind
 from services.control.job_process import StageFailedError, end_leftovers, run_stage

@@ -8,7 +8,7 @@ from typing import Any
 from bmi_decoder.bundle import read_bundle
 from bmi_decoder.errors import BundleError
 from bmi_decoder.rest_models import DecoderDetail, DecoderInfo
-from services.control.database import now
+from services.control.clock import now
 from services.control.places import DataDirectory, move_durably
 from services.control.problem import Problem, bad_value, not_found
 from services.control.store import Store

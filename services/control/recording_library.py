@@ -11,7 +11,7 @@ from typing import Any
 from bmi_decoder.formats import FORMATS
 from bmi_decoder.jobs import RecordingDetail, RecordingInfo
 from bmi_decoder.rest_models import OutputInfo
-from services.control.database import now
+from services.control.clock import now
 from services.control.job_store import JobStore
 from services.control.paging import Page
 from services.control.places import CODE, DataDirectory, move_durably

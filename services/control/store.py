@@ -9,7 +9,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from bmi_decoder.config import SessionSettings
-from services.control.database import Database, now
+from services.control.clock import now
+from services.control.database import Database
 from services.control.paging import Page
 from services.control.tables import DecoderRow, RevisionRow, RevisionState, SessionRow
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from bmi_decoder.errors import BmiError, InputError
-from services.control.database import now
+from services.control.clock import now
 from services.control.places import write_durably
 
 Scope = Literal["read", "control"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from services.control.database import now
+from services.control.clock import now
 from services.control.tables import JobRow
 from tests.control.test_jobs import recording_file, upload
 
