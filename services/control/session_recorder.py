@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import logging
 import os
 import subprocess
 import sys
@@ -32,6 +33,7 @@ _UP_S = 15.0
 _END_S = 30.0
 _POLL_S = 0.05
 _CRASHED = "the recorder ended unexpectedly; its file is good up to the last half second"
+_log = logging.getLogger(__name__)
 
 
 class SessionRecorders:
@@ -72,7 +74,7 @@ class SessionRecorders:
                     raise Problem(409, status.message)
                 return status
             if status is not None:
-                await self._store(name, status)
+                await self._put_away(name, status)
             return await self._spawn(name, wanted)
 
     async def stop(self, name: str) -> tuple[RecorderStatus, RecordingRow]:
@@ -113,7 +115,7 @@ class SessionRecorders:
                 return status
             await asyncio.sleep(_POLL_S)
         await self._end(name)
-        raise Problem(409, last_line(_log(files)) or "the recorder did not begin; its log is in the data directory")
+        raise Problem(409, last_line(_log_of(files)) or "the recorder did not begin; its log is in the data directory")
 
     def _launch(self, name: str, files: SessionFiles, wanted: RecordingStart) -> None:
         folder = self._places.recorded(name)
@@ -134,7 +136,7 @@ class SessionRecorders:
         )
         files.recorder_status.unlink(missing_ok=True)
         write_durably(files.recorder, settings.model_dump_json(indent=1).encode())
-        with _log(files).open("wb") as log:
+        with _log_of(files).open("wb") as log:
             self._children[name] = subprocess.Popen(
                 [sys.executable, "-m", "services.recorder", str(files.recorder)],
                 stdin=subprocess.DEVNULL,
@@ -165,12 +167,17 @@ class SessionRecorders:
 
     async def _end(self, name: str) -> None:
         """Have a recorder close its file and end; one that does not is ended."""
-        with contextlib.suppress(BmiError):
+        try:
             await asyncio.to_thread(self._tell, name, "end")
+            answered = True
+        except BmiError:
+            answered = False
         path = self._files(name).recorder_commands
         child = self._children.pop(name, None)
         if child is None:
-            await wait_until(lambda: not path.exists(), _END_S)
+            # One that was killed has left its socket.
+            if answered:
+                await wait_until(lambda: not path.exists(), _END_S)
             return
         try:
             await asyncio.to_thread(child.wait, _END_S)
@@ -189,6 +196,14 @@ class SessionRecorders:
         files.recorder_status.unlink(missing_ok=True)
         return row
 
+    async def _put_away(self, name: str, status: RecorderStatus) -> None:
+        """Store what nobody has ended, or leave it where it is: it is no reason not to record again."""
+        try:
+            await self._store(name, status)
+        except Problem as problem:
+            _log.warning("%s stays where it is and is not stored: %s", status.file, problem.detail)
+            self._files(name).recorder_status.unlink(missing_ok=True)
+
     def _as_upload(self, path: Path) -> Upload:
         """A second name for the file: should it not be accepted, the first one stays."""
         with path.open("rb") as file:
@@ -202,5 +217,5 @@ class SessionRecorders:
         return self._places.session(name)
 
 
-def _log(files: SessionFiles) -> Path:
+def _log_of(files: SessionFiles) -> Path:
     return files.folder / "recorder.log"

@@ -1,0 +1,70 @@
+"""Recorders that are found in a bad state: nothing is started here."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from bmi_decoder.formats.xdf_encode import file_header
+from bmi_decoder.recorder_models import RecorderStatus, RecordingStart
+from services.control import session_recorder
+from services.control.database import Database
+from services.control.job_store import JobStore
+from services.control.places import DataDirectory
+from services.control.problem import Problem
+from services.control.recording_library import RecordingLibrary
+from services.control.recording_store import RecordingStore
+from services.control.session_recorder import SessionRecorders
+
+
+@pytest.fixture
+def places(control_dir: Path) -> DataDirectory:
+    found = DataDirectory.create(control_dir)
+    found.session("m1").folder.mkdir()
+    return found
+
+
+@pytest.fixture
+def recorders(places: DataDirectory) -> SessionRecorders:
+    database = Database(f"sqlite:///{places.database}")
+    return SessionRecorders(places, RecordingLibrary(places, RecordingStore(database), JobStore(database)))
+
+
+def test_nobody_waits_for_a_recorder_that_was_killed(
+    places: DataDirectory, recorders: SessionRecorders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = places.session("m1")
+    files.recorder.write_text("{}")
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(files.recorder_commands))
+    waited: list[float] = []
+
+    async def wait(condition: object, timeout_s: float) -> bool:
+        waited.append(timeout_s)
+        return False
+
+    monkeypatch.setattr(session_recorder, "wait_until", wait)
+    asyncio.run(recorders.close())
+    assert not waited
+
+
+def test_a_recording_that_cannot_be_stored_is_no_reason_not_to_record_again(
+    places: DataDirectory, recorders: SessionRecorders, caplog: pytest.LogCaptureFixture
+) -> None:
+    files, path = places.session("m1"), places.recorded("m1") / "empty.xdf"
+    path.parent.mkdir()
+    path.write_bytes(file_header(datetime.now(UTC)))
+    status = RecorderStatus(state="ended", file=str(path), pid=1, at=0.0)
+    files.recorder_status.write_text(status.model_dump_json())
+    with pytest.raises(Problem) as refused:
+        asyncio.run(recorders.stop("m1"))
+    assert refused.value.status == 422
+    with pytest.raises(Problem, match="never started"):
+        asyncio.run(recorders.start("m1", RecordingStart()))
+    assert str(path) in caplog.text
+    assert path.exists() and not list(places.uploads.iterdir())
+    assert asyncio.run(recorders.status("m1")) is None
