@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from pydantic import TypeAdapter
+
 from bmi_decoder.errors import BmiError, InputError
 from services.control.clock import now
 from services.control.places import write_durably
@@ -29,6 +31,9 @@ class Token:
     scope: Scope
     sha256: str
     created_at: str
+
+
+_TOKENS = TypeAdapter(list[Token])
 
 
 class TokenFile:
@@ -59,8 +64,8 @@ class TokenFile:
             return []
         if (found.st_mtime_ns, found.st_ino) != self._seen:
             try:
-                self._tokens = [Token(**kept) for kept in json.loads(self._path.read_bytes())]
-            except (ValueError, TypeError):
+                self._tokens = _TOKENS.validate_json(self._path.read_bytes())
+            except ValueError:
                 raise BmiError(
                     f"{self._path} is not a file of tokens; restore it, or remove it and add them again"
                 ) from None

@@ -65,9 +65,12 @@ def test_scopes(open_control: OpenControl, control_dir: Path) -> None:
         assert stat.S_IMODE(tokens_path(control_dir).stat().st_mode) == 0o600
 
 
-def test_a_damaged_file_of_tokens_lets_nobody_in(open_control: OpenControl, control_dir: Path) -> None:
+@pytest.mark.parametrize(
+    "damaged", ["[{", "{}", '[{"name": "a", "scope": "Read", "sha256": "00", "created_at": ""}]', '[{"name": "a"}]']
+)
+def test_a_damaged_file_of_tokens_lets_nobody_in(open_control: OpenControl, control_dir: Path, damaged: str) -> None:
     with open_control() as client:
-        tokens_path(control_dir).write_text("[{")
+        tokens_path(control_dir).write_text(damaged)
         answer = client.get("/v1/sessions")
         assert answer.status_code == 503
         assert "tokens.json" in answer.json()["detail"]
