@@ -67,10 +67,16 @@ def _page(
         after = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))
     except (ValueError, RecursionError):
         raise _bad_cursor(cursor) from None
-    valid = isinstance(after, list) and after and all(type(part) in (str, int) for part in after)
-    if not valid or any(isinstance(part, int) and abs(part) >= 1 << 63 for part in after):
+    if not isinstance(after, list) or not after or not all(_storable(part) for part in after):
         raise _bad_cursor(cursor)
     return Page(limit, tuple(after))
+
+
+def _storable(part: object) -> bool:
+    """Whether a database takes it: integers of 64 bits, and text without lone surrogates or NUL."""
+    if type(part) is int:
+        return abs(part) < 1 << 63
+    return type(part) is str and part.isprintable()
 
 
 PageDep = Annotated[Page, Depends(_page)]

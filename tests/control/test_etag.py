@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import json
 from pathlib import Path
 
 import pytest
@@ -83,4 +85,7 @@ def test_pages(client: TestClient, session: str, decoder: str, other_bundle: Pat
     cursor = client.get("/v1/decoders?limit=1").links["next"]["url"].partition("?")[2]
     assert client.get(f"{session}/revisions?{cursor}").status_code == 422
     for bad in ("limit=0", "limit=1001", "limit=x", "cursor=%00", "cursor=W10=", "cursor=MTI="):
+        assert client.get(f"/v1/decoders?{bad}").status_code == 422
+    for text in ("\ud800", "\0"):
+        bad = "cursor=" + base64.urlsafe_b64encode(json.dumps([text, "a"]).encode()).decode()
         assert client.get(f"/v1/decoders?{bad}").status_code == 422
