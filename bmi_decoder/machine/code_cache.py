@@ -58,6 +58,8 @@ def write_code(path: Path, code: bytes) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(hashlib.sha256(code).digest() + code)
+            # Who fills the cache may be another user than those who decode.
+            os.fchmod(descriptor, 0o644)
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)

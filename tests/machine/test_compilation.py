@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -69,6 +70,8 @@ def test_what_was_written_is_read(empty_cache: Path, monkeypatch: pytest.MonkeyP
     code_cache.write_code(empty_cache, b"code")
     assert code_cache.machine_code() == b"code"
     assert [path.name for path in empty_cache.parent.iterdir()] == [empty_cache.name]
+    # By every user, whoever has filled the cache.
+    assert stat.S_IMODE(empty_cache.stat().st_mode) == 0o644
 
 
 @pytest.mark.parametrize("damaged", [b"", b"too short", hashlib.sha256(b"code").digest() + b"c0de"])
