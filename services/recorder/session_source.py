@@ -167,7 +167,6 @@ class SessionSource(threading.Thread):
         described = (answer.revision, answer.bundle, answer.output_filters, settings.session)
         if described == self._described:
             return
-        self._described = described
         sha256, manifest = self._bundle(Path(answer.bundle))
         filters = manifest.output_filters if answer.output_filters is None else answer.output_filters
         self._settings.put(
@@ -184,6 +183,7 @@ class SessionSource(threading.Thread):
             },
             keep="settings",
         )
+        self._described = described
 
     def _bundle(self, path: Path) -> tuple[str, Manifest]:
         """Digest and manifest of a decoder; its file goes into the recording when it is first seen."""
