@@ -218,7 +218,7 @@ async def _settled_status(control: Control, name: str) -> SessionStatus | None:
             found = await run_in_threadpool(_find, control, name)
             if found is None:
                 return None
-            if (status := session_status(*found, session)) is not None:
+            if (status := await session_status(*found, session)) is not None:
                 return status
         with contextlib.suppress(KeyError):  # removed meanwhile; the next look says so
             await control.supervisor.settle(name)

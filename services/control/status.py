@@ -24,8 +24,8 @@ def session_state(row: SessionRow, session: Supervised, live: Live | None) -> tu
     return cast(SessionState, live.status.state), live.status.message
 
 
-def session_status(row: SessionRow, decoder: DecoderRow, session: Supervised) -> SessionStatus | None:
-    """The status of a session; None while its worker is on its way out.
+async def session_status(row: SessionRow, decoder: DecoderRow, session: Supervised) -> SessionStatus | None:
+    """The status of a session, whose lock is held; None while its worker is on its way out.
 
     While a worker runs the figures are its own; afterwards they are those that it ended with. In between,
     its last word is out but the store does not have it yet: then there is no true answer, and the caller
@@ -41,7 +41,8 @@ def session_status(row: SessionRow, decoder: DecoderRow, session: Supervised) ->
     endpoint, revision, age, realtime = settings.endpoint, row.revision, None, []
     if live is not None and live.status is not None:
         said = live.status
-        figures = {name: getattr(said, name) for name in _COUNTERS} | {"latency_us": session.latency_us()}
+        latency = await session.recent_latency_us()
+        figures = {name: getattr(said, name) for name in _COUNTERS} | {"latency_us": latency}
         age, realtime = said.last_bin_age_s, said.realtime
         endpoint = said.endpoint or endpoint
         # In mid-swap the store has the rest of the answer too.

@@ -20,6 +20,7 @@ from services.worker.flight import FlightReader, WorkerStatus
 FIRST_DELAY_S, LONGEST_DELAY_S = 0.5, 10.0
 _STEADY_S = 60.0
 _POLL_S = 0.02
+_LATENCY_KEPT_S = 0.5
 
 
 @dataclass
@@ -97,6 +98,7 @@ class Supervised:
     trials_left: bool = False
     kept: int = 0
     _reader: FlightReader | None = None
+    _latency: tuple[float, dict[str, float] | None] | None = None
 
     @property
     def alive(self) -> bool:
@@ -122,9 +124,21 @@ class Supervised:
         return None if reader is None else reader.status()
 
     def latency_us(self) -> dict[str, float] | None:
-        """Percentiles over the last minute, which are some work to compute; None without data."""
+        """Percentiles over the last minute, up to now; None without data."""
         reader = self._flight()
         return None if reader is None else reader.latency_us()
+
+    async def recent_latency_us(self) -> dict[str, float] | None:
+        """Percentiles over the last minute, as they were half a second ago at most; call it with the lock held.
+
+        They are computed from all records of that minute: in a thread, and for all who ask meanwhile.
+        """
+        reader = self._flight()
+        if reader is None:
+            return None
+        if self._latency is None or time.monotonic() - self._latency[0] > _LATENCY_KEPT_S:
+            self._latency = time.monotonic(), await asyncio.to_thread(reader.latency_us)
+        return self._latency[1]
 
     def records(self) -> tuple[int, npt.NDArray[np.void]] | None:
         """Process id of the worker and its records of the last minute; None where none runs."""
@@ -146,7 +160,7 @@ class Supervised:
         """Let go of the flight recorder."""
         if self._reader is not None:
             self._reader.close()
-            self._reader = None
+            self._reader = self._latency = None
 
     async def end(self, grace_s: float) -> None:
         """Stop the worker: ask, wait, and end it if it does not listen."""
