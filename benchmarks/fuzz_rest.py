@@ -1,7 +1,7 @@
 """Sends a control plane what its OpenAPI document allows, and what it does not: ``python benchmarks/fuzz_rest.py``.
 
-No answer may be a 5xx, and every answer must be as documented: status, content type, headers and body. Half of the
-requests go to things that exist. Prints one JSON object; exit status 1 if anything was wrong.
+No answer may be a 5xx or take a minute, and every answer must be as documented: status, content type, headers and body.
+Half of the requests go to things that exist. Prints one JSON object; exit status 1 if anything was wrong.
 
 ``GET /v1/events`` never ends, and is left to tests of its own; ``GET /v1/streams`` listens for as long as it is told,
 and gets a short time.
@@ -37,6 +37,7 @@ from bmi_decoder.recording import Output, Recording
 from tests.control.support import write_linear_bundle
 
 _LEFT_OUT = {"/v1/events"}
+_ANSWER_S = 60
 _SLOW = {"start_session": 0.02, "get_streams": 0.0}
 """Share of the requests that go to things that exist, where that is not a half: a worker takes seconds to start."""
 
@@ -45,7 +46,7 @@ class World:
     """Things that exist in the control plane, made again when a request has deleted them."""
 
     def __init__(self, url: str, folder: Path) -> None:
-        self._http = httpx.Client(base_url=url, timeout=60)
+        self._http = httpx.Client(base_url=url, timeout=_ANSWER_S)
         self._bundle = write_linear_bundle(folder / "linear.bmi")
         self._recording = folder / "recording.npz"
         counts = np.random.default_rng(0).poisson(1.0, (500, 4))
@@ -88,8 +89,11 @@ def fuzz(url: str, world: World, cases: int, derandomize: bool = False) -> dict[
     began = time.monotonic()
     with requests.Session() as http:
         for operation in operations:
-            world.restore()
             print(operation.label, file=sys.stderr, flush=True)
+            try:
+                world.restore()
+            except httpx.HTTPError as error:
+                failures.append(f"before {operation.label}: {error!r}")
             for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
                 each = max(1, round(cases / len(operations) / 2))
                 attack = _attack(operation, mode, each, derandomize, world, http, statuses)
@@ -97,6 +101,9 @@ def fuzz(url: str, world: World, cases: int, derandomize: bool = False) -> dict[
                     attack()
                 except (Failure, FailureGroup, AssertionError) as error:
                     failures.append(f"{operation.label} ({mode.value}): {error}")
+                except (requests.RequestException, ExceptionGroup) as error:
+                    # A group where it happened once and not again.
+                    failures.append(f"{operation.label} ({mode.value}): {_causes(error)}")
                 except Unsatisfiable:
                     continue  # an operation without parameters has no invalid requests
     return {
@@ -107,6 +114,13 @@ def fuzz(url: str, world: World, cases: int, derandomize: bool = False) -> dict[
         "server_errors": sum(count for status, count in statuses.items() if status >= 500),
         "failures": failures,
     }
+
+
+def _causes(error: Exception) -> str:
+    """What went wrong, and with which request."""
+    if isinstance(error, ExceptionGroup):
+        return "; ".join(_causes(one) for one in error.exceptions)
+    return "; ".join([repr(error), *getattr(error, "__notes__", [])])
 
 
 def _attack(
@@ -134,7 +148,7 @@ def _attack(
         for name in set(case.path_parameters or {}) & set(world.ids):
             if draw < share:
                 case.path_parameters[name] = world.ids[name]
-        response = case.call(session=http, timeout=60)
+        response = case.call(session=http, timeout=_ANSWER_S)
         statuses[response.status_code] += 1
         case.validate_response(response, checks=_checks())
 
