@@ -83,6 +83,11 @@ class SessionLive:
         if self._running is None or self._running.done():
             self._running = asyncio.get_running_loop().create_task(self._run(), name=f"live {self._name}")
 
+    @property
+    def truth(self) -> str | None:
+        """Name of the stream of true movement, if there is one."""
+        return None if self._truth is None else self._truth.stream.name
+
     def leave(self, viewer: Viewer) -> bool:
         """Send no more to a page; True if it was the last one."""
         self._viewers.discard(viewer)
@@ -191,7 +196,7 @@ class SessionLive:
             "kind": "layout",
             "step_s": layout.get("bin_s", 0.0) * stride,
             "column_s": None if self._neural is None else self._neural.column_s,
-            "truth": None if self._truth is None else self._truth.stream.name,
+            "truth": self.truth,
         }
 
     def _status_message(self) -> dict[str, Any]:

@@ -7,13 +7,15 @@ from importlib.resources import files
 from string import Template
 
 from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
 from nicegui import ui
 
 from services.dashboard import PATH
+from services.dashboard.recording_control import RecordingControl
 from services.dashboard.session_controls import SessionControls
 from services.dashboard.site import Site, link, page_frame
 
-_LOOK_S = 0.5
+_LOOK_S = 1.0
 
 
 def register(site: Site) -> None:
@@ -35,14 +37,17 @@ def register(site: Site) -> None:
                     '<p id="message" class="quiet" role="status"></p>',
                     sanitize=False,
                 )
-                controls = SessionControls(rest, name)
+                with ui.element("div").classes("acts"):
+                    controls = SessionControls(rest, name)
+                    recording = RecordingControl(rest, name)
             ui.html(panels.substitute(name=escape(name)), sanitize=False).classes("grid-host")
         ui.add_body_html(f'<script type="module" src="{PATH}/static/session.js"></script>')
 
         async def look() -> None:
             status = site.lives.status(name)
             if status is not None:
-                decoders = site.lives.control.store.decoders()
+                decoders = await run_in_threadpool(site.lives.control.store.decoders)
                 controls.update(status, decoders)
+                await recording.update(site.lives.truth(name))
 
         ui.timer(_LOOK_S, look)

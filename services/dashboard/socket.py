@@ -62,6 +62,11 @@ class LiveSessions:
         live = self._live.get(name)
         return None if live is None else live.status
 
+    def truth(self, name: str) -> str | None:
+        """Name of the stream of true movement that belongs to a session that somebody looks at."""
+        live = self._live.get(name)
+        return None if live is None else live.truth
+
     async def close(self) -> None:
         """Let go of all sessions."""
         for live in list(self._live.values()):

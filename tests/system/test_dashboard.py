@@ -115,6 +115,13 @@ def test_from_stream_to_cursor_to_swap_to_stop(
     check_looks(page)
     check_keyboard(page)
 
+    recording = page.get_by_role("group", name="Recording")
+    recording.get_by_role("button", name="Record").click()
+    expect(recording.get_by_role("status")).to_contain_text("recording 0:0")
+    recording.get_by_role("button", name="Stop recording").click()
+    expect(page.get_by_text("Stored as recording")).to_be_visible()
+    assert client.recordings()[-1].file_name.endswith(".xdf")
+
     head = page.get_by_role("group", name="Session controls")
     choose(page, head, other.id)
     head.get_by_role("button", name="Swap decoder").click()
