@@ -15,7 +15,7 @@ from services.dashboard.activity import SHOWN_S
 from services.worker.flight import FlightReader
 from services.worker.flight_summary import summarise
 
-POINTS_PER_S = 150
+POINTS_PER_S = 75
 """More points in a second are not shown."""
 
 _EDGES_US = np.geomspace(50.0, 100_000.0, 67)

@@ -4,11 +4,12 @@ import { Canvas, figure, roundUp } from "./canvas.js";
 
 export const SHOWN_S = 10;
 const LEFT = 64, RIGHT = 12, TOP = 10, BOTTOM = 34, BETWEEN = 16, MOST_OUTPUTS = 4;
-const STYLE = {
-  raw: { width: 3, dash: [] },
-  low_latency: { width: 1.6, dash: [] },
-  high_accuracy: { width: 2, dash: [] },
-  truth: { width: 1.6, dash: [5, 3] },
+// Line widths; dashes would cost a browser without a graphics processor more than all else.
+const WIDTH = {
+  raw: 2.5,
+  low_latency: 1.25,
+  high_accuracy: 1.75,
+  truth: 1,
 };
 
 export class Traces {
@@ -88,11 +89,9 @@ export class Traces {
 
   trace(samples, x, y, column, name) {
     const context = this.canvas.context;
-    const { width, dash } = STYLE[name];
     context.strokeStyle = this.canvas.colour[name];
-    context.lineWidth = width;
-    context.setLineDash(dash);
-    context.lineJoin = "round";
+    context.lineWidth = WIDTH[name];
+    context.lineJoin = "bevel";
     context.beginPath();
     const { times, rows } = samples;
     const widest = 0.25;
@@ -102,6 +101,5 @@ export class Traces {
       context[broken ? "moveTo" : "lineTo"](x(times[i]), y(rows[i][column]));
     }
     context.stroke();
-    context.setLineDash([]);
   }
 }
