@@ -32,6 +32,7 @@ FLAGS = (
 )
 PICTURES = os.environ.get("BMI_PICTURES")
 WAIT_MS = 20_000
+expect.set_options(timeout=WAIT_MS)
 
 # Accessible name of what can be reached with the keyboard, as far as a test needs it.
 NAME = """element => element.getAttribute('aria-label') || element.labels?.[0]?.innerText
