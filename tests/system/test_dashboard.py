@@ -100,7 +100,6 @@ def test_from_stream_to_cursor_to_swap_to_stop(
     expect(row).to_contain_text(f"has 96 channels, the decoder was trained on {unfit.n_channels}")
     row.get_by_text("not fit: why?").click()
     choose(page, row, best.id)
-    picture(page, "dashboard-overview.png")
     page.get_by_role("button", name=f"Decode {stream}", exact=True).click()
     page.wait_for_url(f"**/dashboard/sessions/{stream}")
 
