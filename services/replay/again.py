@@ -18,7 +18,7 @@ from bmi_decoder.errors import BmiError, InputError
 from bmi_decoder.recorded_session import RecordedSession
 from bmi_decoder.wire import ESTIMATE, HEARTBEAT, Estimate, Flag, Variant
 from services.processes import Child, running
-from services.replay.passes import Pass, passes
+from services.replay.passes import Pass, passes, samples_of
 from services.replay.player import Part, StreamPlayer
 from services.worker.flight import FlightReader
 
@@ -84,7 +84,7 @@ def _run(session: RecordedSession, one: Pass, speed: float, folder: Path) -> lis
         endpoint = _wait(worker, lambda: flight.status().endpoint or None)
         with Subscriber(endpoint, (ESTIMATE, HEARTBEAT)) as subscriber:
             subscriber.wait_connected(_START_S)
-            part = Part(session.neural, settings.session.stream.name, one.first_sample, one.stop_sample)
+            part = Part(session.neural, settings.session.stream.name, samples_of(session, one))
             player = StreamPlayer([part], speed)
             _wait(worker, lambda: flight.status().state == "running" or None)
             if not player.wait_for_consumer():

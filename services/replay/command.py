@@ -10,6 +10,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
+
 from bmi_decoder.commands.options import add_json, say, write_json
 from bmi_decoder.errors import InputError
 from bmi_decoder.recorded_session import read_session
@@ -59,11 +61,11 @@ def run(options: argparse.Namespace) -> int:
     neural = session.neural
     others = [stream for stream in session.streams if stream is not neural and can_be_played(stream)]
     name = options.stream or neural.name
-    parts = [Part(neural, name, 0, len(neural.times))]
+    parts = [Part(neural, name, np.arange(len(neural.times)))]
     for one in others:
         # A stream that is named after the input stays so.
         named = name + one.name.removeprefix(neural.name) if one.name.startswith(neural.name) else one.name
-        parts.append(Part(one, named, 0, len(one.times)))
+        parts.append(Part(one, named, np.arange(len(one.times))))
     player = StreamPlayer(parts, options.speed)
 
     def stop(signum: int, frame: FrameType | None) -> None:

@@ -32,8 +32,8 @@ class Pass:
         Estimate behind the last.
     state : dict or None
         What it goes on from; None is a decoder at its beginning.
-    first_sample, stop_sample : int
-        Samples of the neural stream.
+    first_sample : int
+        Of the neural stream.
     """
 
     revision: int
@@ -42,7 +42,6 @@ class Pass:
     stop: int
     state: dict[str, Any] | None
     first_sample: int
-    stop_sample: int
 
 
 def passes(session: RecordedSession) -> list[Pass]:
@@ -65,8 +64,23 @@ def passes(session: RecordedSession) -> list[Pass]:
         if first_sample is None or last is None:
             continue
         revision = int(session.estimates["revision"][begin])
-        found.append(Pass(revision, first, compare, last[0] + 1, state, first_sample, last[1] + 1))
+        found.append(Pass(revision, first, compare, last + 1, state, first_sample))
     return found
+
+
+def samples_of(session: RecordedSession, one: Pass) -> npt.NDArray[np.intp]:
+    """Samples of the neural stream that the worker of a pass had.
+
+    On a machine that is overloaded the recorder may have received what the worker has not. That had to fill the bin
+    then, and the estimate says so.
+    """
+    about, per_bin = session.estimates, samples_per_bin(session, one.revision)
+    had = np.zeros(len(session.neural.times), bool)
+    for row in range(one.begin, one.stop):
+        last = None if int(about["flags"][row]) & _FILLED else _nearest(session, about["t_source"][row])
+        if last is not None:
+            had[max(one.first_sample, last - per_bin + 1) : last + 1] = True
+    return np.flatnonzero(had)
 
 
 def samples_per_bin(session: RecordedSession, revision: int) -> int:
@@ -133,12 +147,11 @@ def _sample_of(session: RecordedSession, row: int) -> int | None:
     return None if last is None or last < per_bin - 1 else last - per_bin + 1
 
 
-def _last_with_sample(session: RecordedSession, begin: int, stop: int) -> tuple[int, int] | None:
-    """The last estimate whose sample was recorded, and that sample; a rig that goes may reach one inlet only."""
+def _last_with_sample(session: RecordedSession, begin: int, stop: int) -> int | None:
+    """The last estimate whose sample was recorded; a rig that goes may reach one inlet only."""
     for row in range(stop - 1, begin - 1, -1):
-        sample = _nearest(session, session.estimates["t_source"][row])
-        if sample is not None:
-            return row, sample
+        if _nearest(session, session.estimates["t_source"][row]) is not None:
+            return row
     return None
 
 

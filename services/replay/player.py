@@ -37,13 +37,13 @@ class Part:
     stream : XdfStream
     name : str
         Under which they are played.
-    start, stop : int
+    rows : array of int
+        Which, in the order of the recording.
     """
 
     stream: XdfStream
     name: str
-    start: int
-    stop: int
+    rows: npt.NDArray[np.intp]
 
 
 class StreamPlayer:
@@ -67,18 +67,17 @@ class StreamPlayer:
     def __init__(self, parts: Sequence[Part], speed: float) -> None:
         self._speed = speed
         self._outlets = [_outlet(part, speed) for part in parts]
-        times = np.concatenate([part.stream.times[part.start : part.stop] for part in parts])
+        times = np.concatenate([part.stream.times[part.rows] for part in parts])
         # Each stream keeps its own order, whatever its stamps say.
-        which = np.repeat(np.arange(len(parts)), [part.stop - part.start for part in parts])
+        which = np.repeat(np.arange(len(parts)), [len(part.rows) for part in parts])
         monotone = np.concatenate([np.maximum.accumulate(times[which == k]) for k in range(len(parts))])
         order = np.argsort(monotone, kind="stable")
-        within = np.concatenate([np.arange(part.stop - part.start) for part in parts])
+        within = np.concatenate([np.arange(len(part.rows)) for part in parts])
         self._due: npt.NDArray[np.float64] = (monotone - times[0])[order] / speed
         self._stamps: npt.NDArray[np.float64] = (times - times[0])[order] / speed
         self._which, self._within = which[order].tolist(), within[order].tolist()
         self._values = [
-            np.ascontiguousarray(part.stream.values[part.start : part.stop], _DTYPES[part.stream.format])
-            for part in parts
+            np.ascontiguousarray(part.stream.values[part.rows], _DTYPES[part.stream.format]) for part in parts
         ]
         self.pushed = 0
         self.stop = False

@@ -13,7 +13,7 @@ from bmi_decoder.pipeline import Pipeline
 from bmi_decoder.recorded_session import RecordedSession, read_session
 from bmi_decoder.wire import Estimate, Flag
 from services.replay.again import first_difference
-from services.replay.passes import Pass, passes
+from services.replay.passes import Pass, passes, samples_of
 from tests.control.support import write_linear_bundle
 from tests.formats.recorded import N_BINS, write_recorded_session
 
@@ -35,7 +35,8 @@ def spans(planned: list[Pass]) -> list[tuple[int, int, int, int]]:
 def test_a_revision_of_unknown_state_is_left_out(session: RecordedSession) -> None:
     (one,) = passes(session)
     assert spans([one]) == [(1, 0, 0, SWITCHED)]
-    assert (one.first_sample, one.stop_sample, one.state) == (0, SWITCHED, None)
+    assert (one.first_sample, one.state) == (0, None)
+    np.testing.assert_array_equal(samples_of(session, one), np.arange(SWITCHED))
 
 
 def test_behind_a_swap_it_begins_where_the_new_decoder_began_unseen(session: RecordedSession) -> None:
@@ -62,7 +63,16 @@ def test_a_filled_bin_is_no_beginning(session: RecordedSession) -> None:
 def test_samples_that_were_not_recorded_end_it(session: RecordedSession) -> None:
     short = replace(session.neural, times=session.neural.times[:200], values=session.neural.values[:200])
     (one,) = passes(replace(session, neural=short))
-    assert (one.stop, one.stop_sample) == (200, 200)
+    assert one.stop == 200
+
+
+def test_what_the_worker_has_not_had_is_not_played(session: RecordedSession) -> None:
+    """The recorder had its samples, but the estimates say that they were filled in, or are not there at all."""
+    flags = session.estimates["flags"].copy()
+    flags[40:43] = Flag.HELD
+    gappy = replace(session, estimates=session.estimates | {"flags": flags})
+    (one,) = passes(gappy)
+    np.testing.assert_array_equal(samples_of(gappy, one), np.r_[0:40, 43:SWITCHED])
 
 
 def decoded(session: RecordedSession, one: Pass) -> list[Estimate]:

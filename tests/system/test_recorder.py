@@ -113,6 +113,7 @@ def test_a_recorded_session_is_decoded_again_bit_for_bit(
     session = read_session(path)
     about = session.estimates
     assert about["t_source"][0] < before - 0.5 and len(session.settings) == 2
+    live.received.until(lambda: live.received.sequences[-1] >= about["sequence"][-1])
     sent = {estimate.sequence: estimate for estimate in live.received.estimates}
     for decoded in session.decoded:
         outputs = np.asarray(decoded.stream.values)
