@@ -67,6 +67,7 @@ class Control:
     program: Program
     data_dir: Path
     client: ControlClient
+    url: str
 
     def workers(self) -> list[int]:
         """Process ids of its workers."""
@@ -77,7 +78,7 @@ def serve(program: Program, data_dir: Path) -> Control:
     """Wait for a control plane to come up."""
     found = re.search(r"http://\S+", program.wait_said("serving on"))
     assert found
-    return Control(program, data_dir, ControlClient(found[0]))
+    return Control(program, data_dir, ControlClient(found[0]), found[0])
 
 
 @pytest.fixture(scope="session")
