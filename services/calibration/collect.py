@@ -123,6 +123,8 @@ class Collector:
         alignment = align(self._neural.stream(min(self._until, heard)), self._kinematics.stream(), self._name)
         check_counts(alignment)
         counted = tally(alignment)
+        # By the stamps while there are any, by our clock where they stay away.
+        elapsed_s = max(elapsed_s, self._neural.last - self._neural.first)
         left = max(0.0, (self._seconds - elapsed_s) * self._speed)
         total = self._seconds * self._speed
         silent = [intake.name for intake in (self._neural, self._kinematics) if not intake.connected]

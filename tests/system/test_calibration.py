@@ -33,10 +33,13 @@ def ended(control: Control, job: JobInfo) -> JobInfo:
 
 def collecting(control: Control) -> JobInfo:
     """The newest job, as soon as it has collected something."""
-    return eventually(
-        lambda: next(iter(control.client.jobs()), None),
-        lambda job: job is not None and job.details.get("usable", 0) > 0,
-    )
+
+    def newest() -> JobInfo | None:
+        return next(iter(control.client.jobs()), None)
+
+    job = eventually(newest, lambda job: job is not None and job.details.get("usable", 0) > 0, 120)
+    assert job is not None
+    return job
 
 
 def left(control: Control) -> list[Any]:
@@ -55,7 +58,7 @@ def left(control: Control) -> list[Any]:
 def test_the_whole_way(plane: Control, rig: Rig, stream_name: str, tmp_path: Path) -> None:
     client = plane.client
     # It begins with the first inlet: the first calibration is of the same data every time.
-    rig("simulated", "--speed", "8")
+    rig("simulated", "--speed", "4")
     eventually(lambda: {stream.name for stream in client.streams()}, lambda names: f"{stream_name}-kinematics" in names)
 
     first = ended(plane, client.calibrate(stream_name, f"{stream_name}-kinematics", "kalman", seconds=40))
