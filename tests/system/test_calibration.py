@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,13 +20,20 @@ from tests.system.support import Received, command, eventually, processes_with
 pytestmark = pytest.mark.skipif(find_spec("torch") is None, reason="needs the training extra")
 
 
+Start = Callable[[], Control]
+
+
 @pytest.fixture
-def plane(spawn: Spawn, tmp_path: Path) -> Control:
-    return start(spawn, tmp_path / "data")
+def start(spawn: Spawn, tmp_path: Path) -> Iterator[Start]:
+    """Start a control plane on this test's data directory."""
+    with ExitStack() as clients:
 
+        def start_() -> Control:
+            control = serve(spawn("serve", "--port", "0", "--data-dir", tmp_path / "data"), tmp_path / "data")
+            clients.callback(control.client.close)
+            return control
 
-def start(spawn: Spawn, data_dir: Path) -> Control:
-    return serve(spawn("serve", "--port", "0", "--data-dir", data_dir), data_dir)
+        yield start_
 
 
 def ended(control: Control, job: JobInfo) -> JobInfo:
@@ -55,7 +64,8 @@ def left(control: Control) -> list[Any]:
     ]
 
 
-def test_the_whole_way(plane: Control, rig: Rig, stream_name: str, tmp_path: Path) -> None:
+def test_the_whole_way(start: Start, rig: Rig, stream_name: str, tmp_path: Path) -> None:
+    plane = start()
     client = plane.client
     # It begins with the first inlet: the first calibration is of the same data every time.
     rig("simulated", "--speed", "4")
@@ -108,10 +118,9 @@ def test_the_whole_way(plane: Control, rig: Rig, stream_name: str, tmp_path: Pat
     assert discarded.result is not None and discarded.result["discarded"] == [again.result["decoder"]]
 
 
-def test_what_is_given_up_leaves_nothing_behind(
-    plane: Control, rig: Rig, spawn: Spawn, stream_name: str, tmp_path: Path
-) -> None:
+def test_what_is_given_up_leaves_nothing_behind(start: Start, rig: Rig, spawn: Spawn, stream_name: str) -> None:
     """Ctrl-C, a killed process of the job, and a killed control plane."""
+    plane = start()
     rig("simulated", "--no-wait")
     arguments = ("--neural", stream_name, "--kinematics", f"{stream_name}-kinematics", "--decoder", "wiener")
     program = spawn("calibrate", "--url", plane.url, "--seconds", "600", *arguments)
@@ -133,6 +142,6 @@ def test_what_is_given_up_leaves_nothing_behind(
     collecting(plane)
     plane.program.process.kill()
     plane.program.wait()
-    plane = start(spawn, plane.data_dir)
+    plane = start()
     interrupted = plane.client.job(job.id)
     assert interrupted.state == "failed" and "interrupted" in (interrupted.error or "") and left(plane) == []
