@@ -110,7 +110,7 @@ def test_the_whole_way(start: Start, rig: Rig, stream_name: str, tmp_path: Path)
     client.download_recording(recorded.id, xdf)
     status, said = command("export", xdf, "--to", "nwb", "--out", nwb)
     assert status == 0, said
-    again = ended(plane, client.train(client.upload_recording(nwb).id, "kalman", session="m1"))
+    again = ended(plane, client.train(result["recording"], "kalman", session="m1"))
     assert again.error is None and again.result is not None
     assert again.result["comparison"]["session"] == "m1" and "missing" not in again.result["comparison"]
     assert again.result["metrics"]["test"]["high_accuracy"]["r2"] > 0
