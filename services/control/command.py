@@ -74,7 +74,8 @@ def run(args: argparse.Namespace) -> int:
     if not 0 <= args.port <= 65535:
         raise BmiError(f"port must be 0 to 65535, got {args.port}")
     configure_lsl(args.lsl)
-    token = os.environ.get(TOKEN_VARIABLE)
+    # Taken out: workers, recorders and jobs inherit the environment, and none of them needs it.
+    token = os.environ.pop(TOKEN_VARIABLE, None)
     settings = ControlSettings(
         data_dir=args.data_dir or default_data_dir(),
         database=args.database or os.environ.get(DATABASE_VARIABLE) or None,

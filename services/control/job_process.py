@@ -16,7 +16,6 @@ import psutil
 
 from services.control.job_kind import Stage
 from services.control.places import CODE
-from services.control.settings import TOKEN_VARIABLE
 from services.control.worker_process import last_line
 
 NICENESS = 15
@@ -58,7 +57,6 @@ async def run_stage(stage: Stage, folder: Path, report: Report) -> None:
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,
             cwd=CODE,
-            env={name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE},
             start_new_session=True,
             limit=_LONGEST_LINE,
         )

@@ -55,21 +55,23 @@ class TokenFile:
         Raises
         ------
         BmiError
-            If the file is damaged.
+            If the file is damaged or cannot be read.
         """
         try:
             found = self._path.stat()
+            if (found.st_mtime_ns, found.st_ino) != self._seen:
+                self._tokens = _TOKENS.validate_json(self._path.read_bytes())
+                self._seen = found.st_mtime_ns, found.st_ino
         except FileNotFoundError:
             self._seen, self._tokens = None, []
-            return []
-        if (found.st_mtime_ns, found.st_ino) != self._seen:
-            try:
-                self._tokens = _TOKENS.validate_json(self._path.read_bytes())
-            except ValueError:
-                raise BmiError(
-                    f"{self._path} is not a file of tokens; restore it, or remove it and add them again"
-                ) from None
-            self._seen = found.st_mtime_ns, found.st_ino
+        except OSError as error:
+            raise BmiError(
+                f"cannot use data directory {self._path.parent}: {self._path.name}: {error.strerror}"
+            ) from None
+        except ValueError:
+            raise BmiError(
+                f"{self._path} is not a file of tokens; restore it, or remove it and add them again"
+            ) from None
         return self._tokens
 
     def add(self, name: str, scope: Scope) -> str:

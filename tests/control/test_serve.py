@@ -187,6 +187,17 @@ def test_other_machines_need_a_token(control_dir: Path, monkeypatch: pytest.Monk
     assert len(errors.strip().splitlines()) == 1
 
 
+def test_no_child_is_handed_the_token(
+    serve: Serve, bundle: Path, stream_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = "t" * 32
+    monkeypatch.setenv("BMI_TOKEN", token)
+    server = serve()
+    server.client = ControlClient(server.url, token)
+    status = run_session(server, bundle, stream_name)
+    assert token not in psutil.Process(status.pid).environ().values()
+
+
 def test_data_directory_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     status, errors = refused("--port", "0", "--data-dir", str(tmp_path / "file"))
