@@ -42,7 +42,7 @@ format: $(STAMP) ## rewrite the code in the house style
 	$(BIN)/ruff format .
 
 unit: $(STAMP) ## tests without processes, and the examples in the docstrings
-	OMP_NUM_THREADS=1 $(BIN)/pytest --ignore=tests/system --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest --ignore=tests/system --numprocesses auto --dist loadfile --durations 20
 
 system: $(STAMP) ## tests that start real processes
 	$(BIN)/pytest tests/system

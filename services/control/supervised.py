@@ -136,9 +136,11 @@ class Supervised:
         reader = self._flight()
         if reader is None:
             return None
-        if self._latency is None or time.monotonic() - self._latency[0] > _LATENCY_KEPT_S:
-            self._latency = time.monotonic(), await asyncio.to_thread(reader.latency_us)
-        return self._latency[1]
+        kept = self._latency
+        # That there is no data yet is not kept: a status with bins must have their latency.
+        if kept is None or kept[1] is None or time.monotonic() - kept[0] > _LATENCY_KEPT_S:
+            self._latency = kept = time.monotonic(), await asyncio.to_thread(reader.latency_us)
+        return kept[1]
 
     def records(self) -> tuple[int, npt.NDArray[np.void]] | None:
         """Process id of the worker and its records of the last minute; None where none runs."""
