@@ -1,4 +1,4 @@
-"""Streaming filters for neural channels and decoder outputs: numpy and scipy only, no input or output."""
+"""Streaming filters for neural channels and decoder outputs: numpy only, no input or output."""
 
 from filters.block_bidirectional import (
     BOUNDARIES,
