@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 from typing import Any
@@ -77,6 +78,9 @@ def run(options: argparse.Namespace) -> int:
             if error.status == 422:
                 raise InputError(str(error)) from None
             raise
+        # A shell that starts a command in the background has it ignore Ctrl-C. Ended politely, it means the same.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
         try:
             job = _follow(control, job)
         except KeyboardInterrupt:
