@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Body
-from fastapi.concurrency import run_in_threadpool
 
 from bmi_decoder.recorder_models import RecordedFile, RecorderStatus, RecordingStart
-from services.control.context import Control, ControlDep
-from services.control.problem import not_found, responses
+from services.control.context import ControlDep
+from services.control.problem import responses
 from services.control.recording_library import recording_info
+from services.control.session_lookup import check_existing
 
 router = APIRouter(prefix="/v1/sessions/{name}/recordings", tags=["recordings"])
 
@@ -24,26 +24,20 @@ async def record_session(name: str, how: How, control: ControlDep) -> RecorderSt
     The session is not disturbed, and may be stopped and started meanwhile. With `armed` nothing is written yet: the
     same request again begins, and includes what came before.
     """
-    await _existing(control, name)
+    await check_existing(control, name)
     return await control.recorders.start(name, how)
 
 
 @router.get("", summary="How the recording fares", responses=responses(404))
 async def look_at_recorder(name: str, control: ControlDep) -> RecorderStatus | None:
     """State, elapsed time, size, samples and losses; null while nothing is recorded."""
-    await _existing(control, name)
+    await check_existing(control, name)
     return await control.recorders.status(name)
 
 
 @router.post("/stop", summary="End a recording", responses=responses(404, 409, 422))
 async def stop_recording(name: str, control: ControlDep) -> RecordedFile:
     """Close the file and store it with the other recordings, from which decoders are trained."""
-    await _existing(control, name)
+    await check_existing(control, name)
     status, row = await control.recorders.stop(name)
     return RecordedFile(status=status, recording=recording_info(row))
-
-
-async def _existing(control: Control, name: str) -> None:
-    if await run_in_threadpool(control.store.session, name) is None:
-        rows = await run_in_threadpool(control.store.sessions)
-        raise not_found("session", name, (known.name for known in rows))

@@ -14,9 +14,10 @@ from bmi_decoder.rest_models import RevisionInfo, SessionChange, SessionStatus
 from services.control.context import Control, ControlDep
 from services.control.etag import HEADER, TAGGED, Check, IfMatch
 from services.control.paging import LINK, PageDep, one_page
-from services.control.problem import Problem, not_found, responses
+from services.control.problem import Problem, responses
 from services.control.revisions import rollback_target, swap_target
 from services.control.session_check import check_session, merged_settings
+from services.control.session_lookup import check_existing, no_session
 from services.control.status import session_status
 from services.control.tables import DecoderRow, SessionRow
 
@@ -77,11 +78,11 @@ async def start_session(name: str, control: ControlDep, response: Response) -> S
 
     From now on it is kept running, through crashes and reboots, until it is stopped.
     """
-    await _existing(control, name)
+    await check_existing(control, name)
     try:
         await control.supervisor.start(name)
     except KeyError:
-        await _existing(control, name)
+        await check_existing(control, name)
         raise
     return await _tagged(control, name, response)
 
@@ -89,11 +90,11 @@ async def start_session(name: str, control: ControlDep, response: Response) -> S
 @router.post("/{name}/stop", summary="Stop a session", responses=responses(404) | TAGGED)
 async def stop_session(name: str, control: ControlDep, response: Response) -> SessionStatus:
     """Stop a session; one that does not run stays as it is."""
-    await _existing(control, name)
+    await check_existing(control, name)
     try:
         await control.supervisor.stop(name)
     except KeyError:
-        await _existing(control, name)
+        await check_existing(control, name)
         raise
     return await _tagged(control, name, response)
 
@@ -107,7 +108,7 @@ async def change_session(
     While it runs, `decoder` and `output_filters` can be changed: the answer comes when the worker has switched
     between two bins, or says why it has not. Everything else needs a session that is stopped.
     """
-    await _existing(control, name)
+    await check_existing(control, name)
     supervisor = control.supervisor
     try:
         done = await supervisor.change(
@@ -117,7 +118,7 @@ async def change_session(
             session = supervisor.session(name)
             done = await supervisor.swapper.swap(name, session, lambda row: swap_target(control, row, change, expected))
     except KeyError:
-        await _existing(control, name)
+        await check_existing(control, name)
         raise
     if not done:
         raise await _not_while_running(control, name, "changed")
@@ -134,7 +135,7 @@ async def rollback_session(name: str, control: ControlDep, expected: IfMatch, re
     Within seconds of a swap the former decoder is still warm, and is back with the next bin. Later it is swapped in
     as any other.
     """
-    await _existing(control, name)
+    await check_existing(control, name)
     supervisor = control.supervisor
     try:
         done = await supervisor.return_to(name, lambda row: rollback_target(control, row, expected))
@@ -144,7 +145,7 @@ async def rollback_session(name: str, control: ControlDep, expected: IfMatch, re
                 name, session, lambda row: rollback_target(control, row, expected), left="rolled_back"
             )
     except KeyError:
-        await _existing(control, name)
+        await check_existing(control, name)
         raise
     if not done:
         raise await _not_while_running(control, name, "rolled back")
@@ -157,7 +158,7 @@ async def list_revisions(
     name: str, control: ControlDep, page: PageDep, request: Request, response: Response
 ) -> list[RevisionInfo]:
     """All revisions of a session, oldest first, with those that failed."""
-    await _existing(control, name)
+    await check_existing(control, name)
     rows = await run_in_threadpool(control.store.revisions, name, page)
     shown = one_page(page, rows, ("revision",), request, response)
     return [RevisionInfo.model_validate(row, from_attributes=True) for row in shown]
@@ -166,7 +167,7 @@ async def list_revisions(
 @router.delete("/{name}", status_code=204, summary="Delete a session", responses=responses(404, 409, 412))
 async def delete_session(name: str, control: ControlDep, expected: IfMatch) -> None:
     """Delete a session that does not run, with its log and its other files."""
-    await _existing(control, name)
+    await check_existing(control, name)
     recorder = await control.recorders.status(name)
     if recorder is not None and recorder.state != "ended":
         raise Problem(409, f"session {name!r} has a recorder; end that first: POST /v1/sessions/{name}/recordings/stop")
@@ -182,23 +183,13 @@ def _changed(control: Control, row: SessionRow, change: SessionChange, expected:
     return settings
 
 
-async def _existing(control: Control, name: str) -> tuple[SessionRow, DecoderRow]:
-    found = await run_in_threadpool(_find, control, name)
-    if found is None:
-        raise await _unknown(control, name)
-    return found
-
-
-async def _unknown(control: Control, name: str) -> Problem:
-    rows = await run_in_threadpool(control.store.sessions)
-    return not_found("session", name, (known.name for known in rows))
-
-
 async def _status(control: Control, name: str) -> SessionStatus:
-    await _existing(control, name)
+    # Asking for the supervised side of a name makes one, so a name that is new must be a session's.
+    if not control.supervisor.knows(name):
+        await check_existing(control, name)
     status = await _settled_status(control, name)
     if status is None:
-        raise await _unknown(control, name)
+        raise await run_in_threadpool(no_session, control.store, name)
     return status
 
 

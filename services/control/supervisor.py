@@ -58,6 +58,10 @@ class Supervisor:
             self._sessions[name] = Supervised(self._places.session(name))
         return self._sessions[name]
 
+    def knows(self, name: str) -> bool:
+        """Whether it has a supervised side of that name."""
+        return name in self._sessions
+
     @property
     def sessions(self) -> dict[str, Supervised]:
         """The supervised side of every session by name."""

@@ -14,7 +14,8 @@ from bmi_decoder.jobs import ReadingSettings, TrainingChoices
 from services.control.job_kind import Stage
 from services.control.library import Library
 from services.control.places import DataDirectory
-from services.control.problem import Problem, bad_value, not_found
+from services.control.problem import Problem, bad_value
+from services.control.session_lookup import no_session
 from services.control.store import Store
 from services.control.tables import SessionRow
 from services.control.upload import Upload
@@ -81,7 +82,7 @@ class Training:
         """
         row = self._store.session(name)
         if row is None:
-            raise not_found("session", name, (known.name for known in self._store.sessions()))
+            raise no_session(self._store, name)
         return row
 
     def order(self, request: TrainingChoices, recording: Path, reading: ReadingSettings, folder: Path) -> Path:
