@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import math
-import signal
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -57,6 +55,7 @@ def run(options: argparse.Namespace) -> int:
         say(f"{options.recording}: {result.compared} of {result.estimates} estimates are the same, bit for bit")
         return 0
     from services.replay.player import Part, StreamPlayer, can_be_played
+    from services.rig.playing import play_until_stopped
 
     neural = session.neural
     others = [stream for stream in session.streams if stream is not neural and can_be_played(stream)]
@@ -68,18 +67,9 @@ def run(options: argparse.Namespace) -> int:
         parts.append(Part(one, named, np.arange(len(one.times))))
     player = StreamPlayer(parts, options.speed)
 
-    def stop(signum: int, frame: FrameType | None) -> None:
-        player.stop = True
-
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
     say(f"replay {name!r}: {options.recording}, {len(neural.times)} samples at {neural.rate_hz * options.speed:g} Hz")
-    if not options.no_wait:
-        say("waiting for an inlet to connect ...")
-        if not player.wait_for_consumer():
-            return 0
-    player.play()
-    player.linger()
+    if not play_until_stopped(player, wait=not options.no_wait):
+        return 0
     say(f"replay {name!r}: pushed {player.pushed} samples")
     write_json(options.json, {"pushed": player.pushed})
     return 0

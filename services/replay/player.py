@@ -12,12 +12,8 @@ import pylsl
 
 from bmi_decoder.formats.xdf_streams import XdfStream
 from services.ingest.description import RigDescription, write_description
-from services.rig.player import sharpen_sleep
+from services.rig.playing import POLL_S, OutletPlayer, sharpen_sleep
 
-LINGER_S = 2.0
-"""How long the outlets stay open behind the last sample: liblsl drops what a destroyed outlet has not sent."""
-
-_POLL_S = 0.2
 _DTYPES: dict[str, type[np.generic]] = {
     "float32": np.float32,
     "double64": np.float64,
@@ -46,7 +42,7 @@ class Part:
     rows: npt.NDArray[np.intp]
 
 
-class StreamPlayer:
+class StreamPlayer(OutletPlayer):
     """Plays parts of recorded streams, each sample with a stamp as far from the others as it was.
 
     Parameters
@@ -55,13 +51,6 @@ class StreamPlayer:
         The first is waited for.
     speed : float
         Times the recorded pace.
-
-    Attributes
-    ----------
-    pushed : int
-        Samples of the first stream.
-    stop : bool
-        Set it and `play` returns at the next sample.
     """
 
     def __init__(self, parts: Sequence[Part], speed: float) -> None:
@@ -79,15 +68,7 @@ class StreamPlayer:
         self._values = [
             np.ascontiguousarray(part.stream.values[part.rows], _DTYPES[part.stream.format]) for part in parts
         ]
-        self.pushed = 0
-        self.stop = False
-
-    def wait_for_consumer(self) -> bool:
-        """Wait until somebody receives the first stream; False if stopped before."""
-        while not self.stop:
-            if self._outlets[0].wait_for_consumers(_POLL_S):
-                return True
-        return False
+        super().__init__(self._outlets[0])
 
     def play(self) -> None:
         """Push all samples."""
@@ -97,17 +78,11 @@ class StreamPlayer:
             self._due.tolist(), self._stamps.tolist(), self._which, self._within, strict=True
         ):
             while (remaining := begin + due - pylsl.local_clock()) > 0 and not self.stop:
-                time.sleep(min(remaining, _POLL_S))
+                time.sleep(min(remaining, POLL_S))
             if self.stop:
                 return
             self._outlets[which].push_chunk(self._values[which][row : row + 1], begin + stamp)
             self.pushed += which == 0
-
-    def linger(self) -> None:
-        """Keep the outlets open until what was pushed has been sent."""
-        deadline = time.monotonic() + LINGER_S
-        while time.monotonic() < deadline and not self.stop:
-            time.sleep(0.05)
 
 
 def can_be_played(stream: XdfStream) -> bool:

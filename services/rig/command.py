@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import signal
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from bmi_decoder.commands.options import say, settings_from
@@ -45,25 +43,17 @@ def run(options: argparse.Namespace) -> int:
     # Only now, because liblsl reads its configuration when it is loaded.
     from services.rig.outlets import open_outlets
     from services.rig.player import Player
+    from services.rig.playing import play_until_stopped
 
     log = RowLogWriter(options.push_log, 2) if options.push_log else None
     source_id = options.source_id or f"bmi-decoder-rig-{options.stream}"
     outlets = open_outlets(source, options.stream, options.speed, source_id)
     player = Player(source, outlets, options.speed, log)
 
-    def stop(signum: int, frame: FrameType | None) -> None:
-        player.stop = True
-
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
     rate = options.speed / source.bin_s
     say(f"rig {options.stream!r}: {source.name}, {len(source.labels)} channels at {rate:g} bins/s")
-    if not options.no_wait:
-        say("waiting for an inlet to connect ...")
-        if not player.wait_for_consumer():
-            return 0
-    player.play()
-    player.linger()
+    if not play_until_stopped(player, wait=not options.no_wait):
+        return 0
     say(f"rig {options.stream!r}: pushed {player.pushed} bins")
     return 0
 
