@@ -142,7 +142,8 @@ async def _serve(app: FastAPI, listening: socket.socket, url: str) -> None:
 def _listen(host: str, port: int) -> socket.socket:
     """A listening socket, taken before anything else so that a taken port leaves nothing behind."""
     family, address = resolve(host, port)
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # With its protocol: asyncio sends small answers at once only where a socket says that it speaks TCP.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
