@@ -202,7 +202,7 @@ def _products(instructions: Any) -> int:
     for row in instructions.tolist():
         instruction = INSTRUCTIONS[row[0]]
         operands = instruction.decode(row)
-        if instruction.name == "linear":
+        if instruction.name in ("linear", "linear_few"):
             total += operands["n_in"] * operands["n_out"]
     return total
 

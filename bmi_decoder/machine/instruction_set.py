@@ -11,7 +11,7 @@ from bmi_decoder.machine.kernels.gating import MULTIPLY, SILU
 from bmi_decoder.machine.kernels.gru import GRU_CELL
 from bmi_decoder.machine.kernels.history import HISTORY, SUB_WINDOWS
 from bmi_decoder.machine.kernels.legendre import LEGENDRE
-from bmi_decoder.machine.kernels.linear import LINEAR
+from bmi_decoder.machine.kernels.linear import LINEAR, LINEAR_FEW
 from bmi_decoder.machine.kernels.lstm import LSTM_CELL
 from bmi_decoder.machine.kernels.move import COPY, INPUT, OUTPUT
 from bmi_decoder.machine.kernels.resonate import RESONATE_FIRE
@@ -30,6 +30,7 @@ INSTRUCTIONS: dict[int, Instruction] = {
         OUTPUT,
         COPY,
         LINEAR,
+        LINEAR_FEW,
         LAYER_NORM,
         AFFINE,
         BINARISE,

@@ -14,7 +14,7 @@ from bmi_decoder.machine.kernels.gating import MULTIPLY, SILU, multiply, silu
 from bmi_decoder.machine.kernels.gru import GRU_CELL, gru_cell
 from bmi_decoder.machine.kernels.history import HISTORY, SUB_WINDOWS, history, sub_windows
 from bmi_decoder.machine.kernels.legendre import LEGENDRE, legendre
-from bmi_decoder.machine.kernels.linear import LINEAR, linear
+from bmi_decoder.machine.kernels.linear import LINEAR, LINEAR_FEW, linear, linear_few
 from bmi_decoder.machine.kernels.lstm import LSTM_CELL, lstm_cell
 from bmi_decoder.machine.kernels.move import COPY, INPUT, OUTPUT, copy
 from bmi_decoder.machine.kernels.resonate import RESONATE_FIRE, resonate_fire
@@ -51,7 +51,7 @@ _MULTIPLY, _SELECTIVE_SCAN, _RMS_NORM = MULTIPLY.opcode, SELECTIVE_SCAN.opcode, 
 _SQUARE_ROOT, _LOG_SOFTPLUS, _CLAMP = SQUARE_ROOT.opcode, LOG_SOFTPLUS.opcode, CLAMP.opcode
 _LEGENDRE = LEGENDRE.opcode
 _SPIKING_SELF_ATTENTION = SPIKING_SELF_ATTENTION.opcode
-_RESONATE_FIRE = RESONATE_FIRE.opcode
+_RESONATE_FIRE, _LINEAR_FEW = RESONATE_FIRE.opcode, LINEAR_FEW.opcode
 
 
 @numba.njit(error_model="numpy")
@@ -72,6 +72,8 @@ def machine(address):  # type: ignore[no-untyped-def]
             op = o[0]
             if op == _LINEAR:
                 linear(arena, params, o[1], o[2], o[3], o[4], o[5], o[6], o[7])
+            elif op == _LINEAR_FEW:
+                linear_few(arena, params, o[1], o[2], o[3], o[4], o[5], o[6], o[7])
             elif op == _LIF:
                 lif(arena, params, o[1], o[2], o[3], o[4], o[5], o[6], o[7], o[8])
             elif op == _LSTM_CELL:

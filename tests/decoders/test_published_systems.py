@@ -8,7 +8,7 @@ import torch
 from bmi_decoder.decoders.decoder import Decoder
 from bmi_decoder.decoders.registry import build_decoder, decoder_class
 from bmi_decoder.layers.lif import LeakyReadout, Lif
-from bmi_decoder.machine.kernels.linear import LINEAR
+from bmi_decoder.machine.kernels.linear import LINEAR, LINEAR_FEW
 from bmi_decoder.training.export import lower
 
 
@@ -30,7 +30,8 @@ def dense_operations(decoder: Decoder) -> int:
     """Additions per bin if every input spiked: the elements of the deployed program's matrices."""
     program = lower(decoder)
     assert program is not None
-    linear = [LINEAR.decode(row) for row in program.instructions.tolist() if row[0] == LINEAR.opcode]
+    products = {LINEAR.opcode, LINEAR_FEW.opcode}
+    linear = [LINEAR.decode(row) for row in program.instructions.tolist() if row[0] in products]
     return sum(operands["n_in"] * operands["n_out"] for operands in linear)
 
 

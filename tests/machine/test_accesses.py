@@ -150,6 +150,7 @@ def test_opcodes_are_distinct_and_never_change() -> None:
         "selective_scan": 42,
         "rms_norm": 36,
         "spiking_self_attention": 41,
+        "linear_few": 43,
     }
     numbers = {instruction.name: opcode for opcode, instruction in INSTRUCTIONS.items()}
     assert published.items() <= numbers.items()

@@ -17,7 +17,7 @@ from tests.machine.support import executor, normal
 
 class TestLinear:
     @pytest.mark.parametrize("n_in", [1, 2, 3, 4, 5, 8, 31, 32, 33, 70])
-    @pytest.mark.parametrize("n_out", [1, 7, 16])
+    @pytest.mark.parametrize("n_out", [1, 7, 8, 16])
     @pytest.mark.parametrize("density", [0.0, 0.1, 0.5, 1.0])
     def test_product_and_bias(self, n_in: int, n_out: int, density: float) -> None:
         rng = np.random.default_rng(n_in)
@@ -31,25 +31,28 @@ class TestLinear:
         np.testing.assert_allclose(y, np.hstack([want + bias, want]), rtol=0, atol=2e-6 * n_in)
 
     def test_accumulates_onto_another_vector(self) -> None:
-        builder = Builder(3)
-        x = builder.input()
-        y = builder.linear(x, np.full((2, 3), 2.0), [10.0, 20.0])
-        assert builder.linear(x, [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]], onto=y) is y
-        assert executor(builder, y).run([[1, 2, 3], [0, 0, 0]]).tolist() == [[23.0, 35.0], [10.0, 20.0]]
+        for copies in (1, 5):
+            builder = Builder(3)
+            x = builder.input()
+            y = builder.linear(x, np.full((2 * copies, 3), 2.0), [10.0, 20.0] * copies)
+            assert builder.linear(x, [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]] * copies, onto=y) is y
+            got = executor(builder, y).run([[1, 2, 3], [0, 0, 0]])
+            assert got.tolist() == [[23.0, 35.0] * copies, [10.0, 20.0] * copies]
 
     def test_rows_of_silent_inputs_are_not_read(self) -> None:
         """Cost follows spikes: NaN weights of silent inputs have no effect."""
         builder = Builder(6)
-        machine = executor(builder, builder.linear(builder.input(), np.ones((2, 6))))
-        machine.program.params[2 * 2 : 4 * 2] = np.nan  # stored one row per input
-        assert machine.run([[1, 1, 0, 0, 1, 1]]).tolist() == [[4.0, 4.0]]
+        machine = executor(builder, builder.linear(builder.input(), np.ones((8, 6))))
+        machine.program.params[2 * 8 : 4 * 8] = np.nan  # stored one row per input
+        assert machine.run([[1, 1, 0, 0, 1, 1]]).tolist() == [[4.0] * 8]
         assert np.isnan(machine.run([[1, 1, 1, 0, 1, 1]])).all()
 
     @pytest.mark.parametrize("position", [*range(5), 30, 31, 32, 63, 64, 68])
     @pytest.mark.parametrize("others", [0, 1])
-    def test_nan_and_infinity_stay_visible(self, position: int, others: int) -> None:
+    @pytest.mark.parametrize("n_out", [3, 9])
+    def test_nan_and_infinity_stay_visible(self, position: int, others: int, n_out: int) -> None:
         builder = Builder(69)
-        machine = executor(builder, builder.linear(builder.input(), np.ones((3, 69))))
+        machine = executor(builder, builder.linear(builder.input(), np.ones((n_out, 69))))
         x = np.full((2, 69), others, np.float32)
         x[0, position], x[1, position] = np.nan, np.inf
         y = machine.run(x)

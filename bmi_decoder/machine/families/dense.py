@@ -8,7 +8,7 @@ import numpy.typing as npt
 from bmi_decoder.machine.assembler import Assembler, Slot
 from bmi_decoder.machine.instruction import UNUSED
 from bmi_decoder.machine.kernels.exact_norm import EXACT_LAYER_NORM
-from bmi_decoder.machine.kernels.linear import ACCUMULATE, LINEAR, REPLACE
+from bmi_decoder.machine.kernels.linear import ACCUMULATE, FEW, LINEAR, LINEAR_FEW, REPLACE
 from bmi_decoder.machine.kernels.rms_norm import RMS_NORM
 from bmi_decoder.machine.kernels.scale import LAYER_NORM
 
@@ -29,13 +29,14 @@ class Dense(Assembler):
         if n_in != x.size:
             raise ValueError(f"weight takes {n_in} inputs, the vector has {x.size}")
         y = self.scratch(n_out) if onto is None else onto
+        few = n_out < FEW
         self.emit(
-            LINEAR,
+            LINEAR_FEW if few else LINEAR,
             dst=y,
             src=x,
             n_in=n_in,
             n_out=n_out,
-            weight=self.param(matrix.T),
+            weight=self.param(matrix if few else matrix.T),
             bias=UNUSED if bias is None else self.param(bias),
             mode=REPLACE if onto is None else ACCUMULATE,
         )

@@ -9,6 +9,10 @@ from bmi_decoder.machine.kernels.jit import kernel
 REPLACE, ACCUMULATE = 0, 1
 
 
+FEW = 8
+"""Outputs below which `linear_few` is faster: rows this short do not fill a vector."""
+
+
 def _accesses(o: Operands):  # type: ignore[no-untyped-def]
     before = (read(o["dst"], o["n_out"]),) if o["mode"] == ACCUMULATE else ()
     return (
@@ -20,22 +24,27 @@ def _accesses(o: Operands):  # type: ignore[no-untyped-def]
     )
 
 
-LINEAR = Instruction(
-    3,
-    "linear",
-    (
-        ("dst", Kind.ARENA),
-        ("src", Kind.ARENA),
-        ("n_in", Kind.SIZE),
-        ("n_out", Kind.SIZE),
-        ("weight", Kind.PARAMS),
-        ("bias", Kind.PARAMS),
-        ("mode", Kind.CHOICE),
-    ),
-    _accesses,
-    {"mode": (REPLACE, ACCUMULATE)},
-    optional=frozenset({"bias"}),
-)
+def _product(opcode: int, name: str) -> Instruction:
+    return Instruction(
+        opcode,
+        name,
+        (
+            ("dst", Kind.ARENA),
+            ("src", Kind.ARENA),
+            ("n_in", Kind.SIZE),
+            ("n_out", Kind.SIZE),
+            ("weight", Kind.PARAMS),
+            ("bias", Kind.PARAMS),
+            ("mode", Kind.CHOICE),
+        ),
+        _accesses,
+        {"mode": (REPLACE, ACCUMULATE)},
+        optional=frozenset({"bias"}),
+    )
+
+
+LINEAR = _product(3, "linear")
+LINEAR_FEW = _product(43, "linear_few")
 
 
 @kernel
@@ -95,3 +104,20 @@ def linear(arena, params, dst, src, n_in, n_out, weight, bias, mode):  # type: i
         xj = x[j]
         for i in range(n_out):
             y[i] += xj * w[i]
+
+
+@kernel
+def linear_few(arena, params, dst, src, n_in, n_out, weight, bias, mode):  # type: ignore[no-untyped-def]
+    """``y (+)= W x + b`` for few outputs, with W stored (n_out, n_in): vectors run along the inputs.
+
+    All of W is read: a row of `linear` would be a part of a cache line anyway.
+    """
+    x = arena[src : src + n_in]
+    for i in range(n_out):
+        w = params[weight + i * n_in : weight + (i + 1) * n_in]
+        total = np.float32(0)
+        for j in range(n_in):
+            total += w[j] * x[j]
+        if bias >= 0:
+            total += params[bias + i]
+        arena[dst + i] = arena[dst + i] + total if mode == ACCUMULATE else total

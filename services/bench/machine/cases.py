@@ -11,7 +11,7 @@ import numpy.typing as npt
 from bmi_decoder.machine.call import Call
 from bmi_decoder.machine.instruction import Instruction
 from bmi_decoder.machine.instruction_set import INSTRUCTIONS
-from bmi_decoder.machine.kernels.linear import LINEAR
+from bmi_decoder.machine.kernels.linear import LINEAR, LINEAR_FEW
 from bmi_decoder.machine.native import run_call
 from bmi_decoder.machine.single import Placed, place
 
@@ -31,6 +31,8 @@ TYPICAL_SIZES = {
     "tokens": 4,
 }
 """The gates of an LSTM with 128 units are a dense layer of 128 x 512; a filter of 32 bins runs on 128 channels."""
+
+_FEW_OUTPUTS = {"n_out": 2}
 
 CALL = "(no instruction)"
 _BYTES = 4
@@ -85,7 +87,8 @@ def _empty(repeats: int) -> Case:
 
 
 def _case(instruction: Instruction, repeats: int, activity: float = 1.0) -> Case:
-    placed = place(instruction, TYPICAL_SIZES, {name: values[0] for name, values in instruction.choices.items()})
+    sizes = TYPICAL_SIZES | (_FEW_OUTPUTS if instruction is LINEAR_FEW else {})
+    placed = place(instruction, sizes, {name: values[0] for name, values in instruction.choices.items()})
     params, arena, x, y = _arrays(placed)
     name, n_bytes = instruction.name, _touched(placed)
     if activity < 1:
