@@ -41,6 +41,7 @@ class BlockFir:
     def __init__(self, taps: NDArray[np.float64], lookahead_samples: int, n_channels: int, rate_hz: float) -> None:
         self._taps = np.array(taps, dtype=np.float64)
         self._taps.flags.writeable = False
+        self._column = self._taps[:, None]
         self._lookahead = lookahead_samples
         self._n_channels = check_integer("n_channels", n_channels, 1, None, "Give the number of channels to filter.")
         self._rate_hz = check_positive("rate_hz", rate_hz, "Give the number of samples per second.")
@@ -113,8 +114,20 @@ class BlockFir:
 
     def reset(self) -> None:
         """Forget all samples."""
-        self._history = np.zeros((self.width - 1, self._n_channels))
+        # The last samples stand right before `_end`, and move to the front when the end is reached.
+        self._strip = np.zeros((2 * self.width, self._n_channels))
+        self._terms = np.zeros((self.width, self._n_channels))
+        self._end = self.width - 1
         self._seen = 0
+
+    @property
+    def _history(self) -> NDArray[np.float64]:
+        return self._strip[self._end - self.width + 1 : self._end]
+
+    @_history.setter
+    def _history(self, samples: NDArray[np.float64]) -> None:
+        self._strip[: self.width - 1] = samples
+        self._end = self.width - 1
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Return copies of the last samples and of how many have been seen (no more than `width` counted)."""
@@ -157,13 +170,17 @@ class BlockFir:
             The filtered sample; `x` itself while the block is filling.
         """
         sample = as_sample(x, self._n_channels)
-        block = np.concatenate((self._history, sample[None]))
-        self._history = block[1:]
-        self._seen = min(self._seen + 1, self.width)
-        if self.warming_up:
-            return sample.copy()
+        if self._end == len(self._strip):
+            self._history = self._history  # to the front
+        end, width = self._end, self.width
+        self._strip[end] = sample
+        self._end = end + 1
+        if self._seen < width:
+            self._seen += 1
+            if self._seen < width:
+                return sample.copy()
         with np.errstate(invalid="ignore", over="ignore"):
-            terms = block * self._taps[:, None]
+            terms = np.multiply(self._strip[end + 1 - width : end + 1], self._column, out=self._terms)
             if self._n_channels > 1:
                 return np.asarray(np.add.reduce(terms, axis=0))
             # A single channel would be summed in pairs, and not in order.
@@ -200,5 +217,5 @@ class BlockFir:
                 np.add(filtered, product, out=filtered)
         n_raw = max(0, min(n, self.width - 1 - self._seen))
         filtered[:n_raw] = rows[:n_raw]
-        self._history = block[n:].copy()
+        self._history = block[n:]
         self._seen = min(self._seen + n, self.width)

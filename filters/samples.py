@@ -12,6 +12,8 @@ REAL_KINDS = "buif"
 
 def as_sample(x: ArrayLike, n_channels: int) -> NDArray[np.float64]:
     """Return one sample as float64 (n_channels,)."""
+    if type(x) is np.ndarray and x.dtype == np.float64 and x.shape == (n_channels,):
+        return x
     return _as_real(x, (n_channels,), f"a sample must have shape ({n_channels},), one value per channel")
 
 
