@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bmi_decoder.errors import InputError
+from bmi_decoder.errors import BmiError, InputError
 from bmi_decoder.rest_models import RealtimeGrant
 from bmi_decoder.wire import Flag
 
@@ -103,7 +103,7 @@ def record_dtype(n_values: int) -> np.dtype[np.void]:
 
 
 class FlightWriter:
-    """The worker's side. Nothing here allocates once constructed.
+    """The worker's side. Once constructed, nothing here allocates memory, or room on the disk.
 
     Parameters
     ----------
@@ -114,6 +114,11 @@ class FlightWriter:
     n_values : int
         Outputs per record, all variants.
     revision : int
+
+    Raises
+    ------
+    BmiError
+        If the file cannot be written, or the disk is too full for it.
     """
 
     def __init__(self, path: Path, bin_s: float, n_values: int, revision: int) -> None:
@@ -122,9 +127,16 @@ class FlightWriter:
         self._record_size = record_dtype(n_values).itemsize
         self._outputs = struct.Struct(f"<{n_values}f")
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        with open(temporary, "w+b") as file:
-            file.truncate(HEADER_SIZE + self._n_records * self._record_size)
-            self._map = mmap.mmap(file.fileno(), 0)
+        try:
+            with open(temporary, "w+b") as file:
+                # Written and not only made as long: what is not on the disk would be asked for in the middle of a bin.
+                file.write(bytes(HEADER_SIZE + self._n_records * self._record_size))
+                self._map = mmap.mmap(file.fileno(), 0)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise BmiError(f"cannot write the flight recorder {path}: {error.strerror}") from None
+        pages = range(0, len(self._map), mmap.PAGESIZE)
+        self._map[:: mmap.PAGESIZE] = bytes(len(pages))
         # What others read at any moment is stored word by word, and so never half: struct writes zeros first.
         self._words = memoryview(self._map)[:HEADER_SIZE].cast("Q")
         self._times = memoryview(self._map)[:HEADER_SIZE].cast("d")

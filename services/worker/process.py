@@ -42,7 +42,10 @@ def run(path: Path, listing: Listing) -> int:
         FlightWriter(flight_path, 1.0, 0, revision).set_state(WorkerState.failed, revision, str(error))
         return _say(str(error))
     # Room for every variant: a swap may switch filters on.
-    flight = FlightWriter(flight_path, pipeline.bin_s, len(Variant) * len(pipeline.outputs), revision)
+    try:
+        flight = FlightWriter(flight_path, pipeline.bin_s, len(Variant) * len(pipeline.outputs), revision)
+    except BmiError as error:
+        return _say(str(error))
     try:
         _run(settings, flight, pipeline, listing)
     except BmiError as error:

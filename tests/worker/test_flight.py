@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import math
 import os
+import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 
 from bmi_decoder.config import RealtimeSettings
-from bmi_decoder.errors import InputError
+from bmi_decoder.errors import BmiError, InputError
 from bmi_decoder.rest_models import RealtimeGrant
 from bmi_decoder.wire import Flag
 from services.worker.flight import (
@@ -97,6 +99,29 @@ def test_narrow_bins_have_more_records_and_wide_ones_a_few(tmp_path: Path) -> No
         path = tmp_path / str(bin_s)
         FlightWriter(path, bin_s, 1, 1)
         assert path.stat().st_size == HEADER_SIZE + n_records * record_dtype(1).itemsize
+
+
+def test_all_of_it_is_in_memory_and_on_the_disk_before_the_first_bin(path: Path) -> None:
+    """A page that a bin is the first to touch costs that bin time, and looks like a leak for a minute."""
+    kept = FlightWriter(path, 0.001, N_VALUES, 1)
+    size = path.stat().st_size
+    assert size > 60_000 * N_VALUES * 4
+    assert 512 * path.stat().st_blocks >= size
+    maps = Path("/proc/self/smaps").read_text()
+    resident_kb = re.search(rf"{path}\n(?:.*\n)*?Rss: +(\d+) kB", maps)
+    assert resident_kb is not None and 1024 * int(resident_kb[1]) >= size
+    kept.close()
+
+
+def test_a_disk_without_room_is_one_clear_error(path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(BmiError, match="cannot write the flight recorder"):
+            FlightWriter(path, 0.001, N_VALUES, 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(path.parent.iterdir()) == []
 
 
 def test_latency_leaves_filled_bins_out(writer: FlightWriter, path: Path) -> None:
