@@ -90,6 +90,10 @@ class StreamSearch:
             return False
         return (last.source_id, last.hostname) == (stream.source_id, stream.hostname)
 
+    def close(self) -> None:
+        """End the search, and the listing that it was given; what it found stays valid."""
+        self._listing.close()
+
     def report(self) -> str:
         """What was looked for and what is visible instead, for people."""
         others = sorted({str(describe(info)) for info in self._listing.infos()})

@@ -93,9 +93,12 @@ class Session:
                 self.decoder.event("lost", stream=info.name(), reason=str(error))
 
     def _search(self, timeout_s: float | None, lost_uid: str | None) -> pylsl.StreamInfo | None:
-        search = StreamSearch(self._settings.session.stream, self._stream, self._listing)
-        # The next search begins when it is needed, with what is there then.
-        self._listing = None
+        with contextlib.closing(StreamSearch(self._settings.session.stream, self._stream, self._listing)) as search:
+            # The next search begins when it is needed, with what is there then.
+            self._listing = None
+            return self._found(search, timeout_s, lost_uid)
+
+    def _found(self, search: StreamSearch, timeout_s: float | None, lost_uid: str | None) -> pylsl.StreamInfo | None:
         started, told = time.monotonic(), -math.inf
         while not self.stop:
             waited = time.monotonic() - started

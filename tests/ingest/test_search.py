@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 from typing import Any
 
@@ -81,6 +82,15 @@ def test_a_stream_that_was_listed_before_the_search_has_settled_as_long(network:
     assert search.candidate is network.infos[0]
     network.now += 0.3 * SETTLE_S
     assert poll(search) is network.infos[0]
+
+
+def test_a_search_that_is_closed_asks_nobody_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker's listing begins with the process; who else holds it does not keep it going."""
+    monkeypatch.setattr(pylsl, "ContinuousResolver", Network)
+    given = listing.Listing()
+    resolver = weakref.ref(given._resolver)
+    StreamSearch(StreamSettings(name="M1"), listing=given).close()
+    assert resolver() is None
 
 
 def test_nothing_is_a_candidate_while_two_may_be_meant(network: Network) -> None:

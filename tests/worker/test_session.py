@@ -45,10 +45,12 @@ class Network:
         self.now = 0.0
         self.tried: list[tuple[str, float]] = []
         self.sent: list[bytes] = []
+        self.searching = False
         self.settling = False
         self.candidate = None
 
     def __call__(self, wanted: StreamSettings, last: VisibleStream | None, listing: Listing | None) -> Network:
+        self.searching = True
         return self
 
     def poll(self, ignore_uid: str | None = None) -> Info | None:
@@ -56,6 +58,9 @@ class Network:
 
     def report(self) -> str:
         return "nothing there"
+
+    def close(self) -> None:
+        self.searching = False
 
     def monotonic(self) -> float:
         return self.now
@@ -88,6 +93,7 @@ class Bench:
         """Run; each stream that is found is lost at once, and after so many the session stops."""
 
         def decode_stream(info: Info) -> None:
+            assert not self.network.searching, "streams are asked, and answer, while bins come"
             self.network.tried.append((info.uid(), self.network.now))
             self.session.stop = len(self.network.tried) == times
             raise StreamLostError("gone")
