@@ -68,9 +68,10 @@ def test_ratios_and_bounds() -> None:
         for name, factor in (("machine", 1), ("onnx", 2), ("torch", 10))
         for way in ("hot", "cadence")
     }
+    times["machine", "rehearsed"] = [np.full(5, 500), np.full(5, 4500)]
     bandwidth = Bandwidth(l2_bytes=4096, memory_bytes=8192, l2=[1e9], memory=[5e8])
     figures = summarise(times, Touched(1000.0, 4000, 100), bandwidth)
-    assert figures["times_the_machine"]["onnx"] == {"hot": 2.0, "cadence": 2.0}
+    assert figures["times_the_machine"]["onnx"] == {"hot": 2.0, "cadence": 2.0, "rehearsed": 4.0}
     assert figures["times_the_machine"]["torch"]["cadence"] == 10.0
     assert (figures["bound_us"]["l2"], figures["bound_us"]["memory"]) == (1.0, 2.0)
     assert figures["times_the_bound"]["l2"] == figures["runtimes"]["machine"]["hot_us"]["p50"]

@@ -100,7 +100,8 @@ def _bundle(name: str | Path, options: argparse.Namespace) -> Bundle:
 
 _HEAD = (
     *(("decoder", 14), ("hot us", 15), ("x bound", 8), ("at rate us", 15), ("rehearsed us", 15)),
-    *(("onnx hot", 9), ("at rate", 8), ("torch hot", 9), ("at rate", 8), ("bins/s", 10)),
+    *(("onnx hot", 9), ("at rate", 8), ("rehearsed", 9), ("torch hot", 9), ("at rate", 8), ("rehearsed", 9)),
+    ("bins/s", 10),
 )
 
 
@@ -115,7 +116,7 @@ def _print(result: dict[str, Any], first: bool) -> None:
         _times(result.get("times_the_bound", {}).get(HOT)),
         median_and_tail(machine, CADENCE),
         median_and_tail(machine, REHEARSED),
-        *(_times(ratios.get(name, {}).get(way)) for name in (ONNX, TORCH) for way in (HOT, CADENCE)),
+        *(_times(ratios.get(name, {}).get(way)) for name in (ONNX, TORCH) for way in (HOT, CADENCE, REHEARSED)),
         f"{result['offline_bins_per_s']:,.0f}",
     ]
     print(line((cell, width) for cell, (_, width) in zip(cells, _HEAD, strict=True)), flush=True)

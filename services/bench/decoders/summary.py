@@ -6,8 +6,11 @@ from typing import Any
 
 from bmi_decoder.machine.touched import Touched
 from services.bench.bandwidth import Bandwidth
-from services.bench.decoders.measure import CADENCE, HOT, MACHINE, Times
+from services.bench.decoders.measure import CADENCE, HOT, MACHINE, REHEARSED, Times
 from services.bench.percentiles import median_ratio, microseconds
+
+
+_COMPARED = ((HOT, HOT), (CADENCE, CADENCE), (REHEARSED, CADENCE))
 
 
 def summarise(times: Times, touched: Touched | None, bandwidth: Bandwidth) -> dict[str, Any]:
@@ -21,7 +24,7 @@ def summarise(times: Times, touched: Touched | None, bandwidth: Bandwidth) -> di
     figures: dict[str, Any] = {"runtimes": runtimes}
     if touched is not None:
         figures["times_the_machine"] = {
-            name: {way: round(median_ratio(times[name, way], times[MACHINE, way]), 3) for way in (HOT, CADENCE)}
+            name: {way: round(median_ratio(times[name, theirs], times[MACHINE, way]), 3) for way, theirs in _COMPARED}
             for name in runtimes
             if name != MACHINE
         }
