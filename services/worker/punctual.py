@@ -21,7 +21,7 @@ class PunctualInlet:
     """Pulls from an inlet, and rehearses shortly before each sample is due.
 
     A sample is due one period after the one before it came. The rehearsal begins so early that it ends a margin
-    before that; how long it takes is measured each time.
+    before that; how long it takes is measured each time. Where the thread is woken too late for that there is none.
 
     Parameters
     ----------
@@ -65,7 +65,8 @@ class PunctualInlet:
             return stamp
         if self._rehearse is not None:
             began = local_clock()
-            if self._rehearse():
+            # Woken so late, as happens where others want the processor, a rehearsal would only hold up the sample.
+            if began + self._took < self._due and self._rehearse():
                 self._took += 0.1 * (local_clock() - began - self._took)
         if self._busy_poll:
             last = self._due + _LATE_S

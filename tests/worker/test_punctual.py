@@ -22,6 +22,7 @@ class Stage:
         self.arrivals: Iterator[float] = iter(arrivals)
         self.next = next(self.arrivals)
         self.takes = takes
+        self.woken_late = 0.0
         self.rehearsed_at: list[float] = []
         self.polls = 0
 
@@ -30,7 +31,7 @@ class Stage:
         if timeout_s == 0:
             self.now += 10e-6
         if self.next > self.now + timeout_s:
-            self.now += timeout_s
+            self.now += timeout_s + (self.woken_late if timeout_s else 0)
             return None
         stamp = self.next
         self.now = max(self.now, stamp)
@@ -77,6 +78,18 @@ def test_a_rehearsal_that_takes_too_long_is_left_out(stage: Stage) -> None:
     for _ in range(60):
         inlet.pull(0.1)
     assert len(stage.rehearsed_at) < 20
+
+
+def test_who_is_woken_too_late_does_not_hold_up_the_sample_by_a_rehearsal(stage: Stage) -> None:
+    inlet = stage.inlet()
+    for _ in range(50):
+        inlet.pull(0.1)
+    rehearsed = len(stage.rehearsed_at)
+    stage.woken_late = 200e-6
+    for k in range(51, 100):
+        inlet.pull(0.1)
+        assert stage.now - k * PERIOD < stage.takes
+    assert len(stage.rehearsed_at) == rehearsed
 
 
 def test_a_stream_that_has_stopped_times_out(stage: Stage) -> None:
