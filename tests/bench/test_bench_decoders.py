@@ -45,12 +45,12 @@ def test_every_stepper_is_the_pipeline(name: str) -> None:
 def test_rows_behind_zeros_are_not_counted() -> None:
     builder = Builder(8)
     x = builder.input()
-    builder.output(builder.linear(builder.binarise(x), np.ones((3, 8)), np.zeros(3)))
+    builder.output(builder.linear(builder.binarise(x), np.ones((9, 8)), np.zeros(9)))
     program = builder.build()
     x_rows = np.array([[1, 0, 0, 0, 0, 0, 0, 0], [1, 1, 1, 0, 0, 0, 0, 0]], np.float32)
     touched = touched_bytes(program, x_rows)
-    assert touched.params == (2 * 3 + 3) * 4  # two rows on average, and the bias
-    assert touched.params_dense == (8 * 3 + 3) * 4
+    assert touched.params == (2 * 9 + 9) * 4  # two rows on average, and the bias
+    assert touched.params_dense == (8 * 9 + 9) * 4
     assert touched.arena == program.arena_size * 4
 
 
