@@ -9,7 +9,6 @@ from services.bench.bandwidth import Bandwidth
 from services.bench.decoders.measure import CADENCE, HOT, MACHINE, REHEARSED, Times
 from services.bench.percentiles import median_ratio, microseconds
 
-
 _COMPARED = ((HOT, HOT), (CADENCE, CADENCE), (REHEARSED, CADENCE))
 
 
