@@ -76,7 +76,7 @@ class Announcer:
             return
         # Under the lock the store and the worker tell of the same moment.
         async with session.lock:
-            row = await asyncio.to_thread(self._store.session, name)
+            row = self._store.session(name)
             live, seen = session.live(), self._seen(session)
             found = None if row is None else session_state(row, session, live)
         said = None if live is None else live.status
@@ -90,7 +90,7 @@ class Announcer:
             state=state,
             message=message,
             revision=row.revision if said is None else said.revision,
-            endpoint=row.session_settings.endpoint if said is None or not said.endpoint else said.endpoint,
+            endpoint=row.settings.endpoint if said is None or not said.endpoint else said.endpoint,
             restarts=row.restarts,
         )
         # The message alone is no news: it counts the seconds of a search.

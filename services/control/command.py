@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import platformdirs
 import uvicorn
+import uvloop
 from pydantic import SecretStr
 
 from bmi_decoder.errors import BmiError
@@ -89,7 +90,9 @@ def run(args: argparse.Namespace) -> int:
     from services.control.app import create_app
 
     with _listen(settings.host, settings.port) as listening:
-        asyncio.run(_serve(create_app(settings), listening, _url(settings.host, listening)))
+        serving = _serve(create_app(settings), listening, _url(settings.host, listening))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serving)
     return 0
 
 

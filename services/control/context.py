@@ -37,7 +37,7 @@ class Control:
     recorders: SessionRecorders
 
 
-def _control(request: Request) -> Control:
+async def _control(request: Request) -> Control:
     control = request.app.state.control
     assert isinstance(control, Control)
     return control

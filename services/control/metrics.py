@@ -104,7 +104,7 @@ class Metrics:
 
     async def _read(self) -> None:
         """Take in what is new in the flight recorders."""
-        rows = {row.name: row for row in await asyncio.to_thread(self._store.sessions)}
+        rows = {row.name: row for row in self._store.sessions()}
         for name in self._figures.keys() - rows.keys():
             del self._figures[name]
         for name, session in self._supervisor.sessions.items():

@@ -57,7 +57,7 @@ class Page:
         return list(session.scalars(query.order_by(*order).limit(self.limit + 1)))
 
 
-def _page(
+async def _page(
     limit: Annotated[int, Query(ge=1, le=LONGEST, description="Most items in one answer.")] = 100,
     cursor: Annotated[str | None, Query(max_length=256, description="From the `next` link of the page before.")] = None,
 ) -> Page:

@@ -7,12 +7,13 @@ from services.control.context import Control
 from services.control.etag import Check
 from services.control.problem import Problem
 from services.control.session_check import check_session, merged_settings
-from services.control.tables import RevisionRow, SessionRow
+from services.control.stored_session import StoredSession
+from services.control.tables import RevisionRow
 
 _LIVE = ("decoder", "output_filters")
 
 
-def swap_target(control: Control, row: SessionRow, change: SessionChange, expected: Check) -> RevisionRow | None:
+def swap_target(control: Control, row: StoredSession, change: SessionChange, expected: Check) -> RevisionRow | None:
     """A new revision on trial, as a change wants it; None if nothing would change.
 
     Raises
@@ -22,7 +23,7 @@ def swap_target(control: Control, row: SessionRow, change: SessionChange, expect
         value cannot be used.
     """
     expected(row)
-    current = row.session_settings
+    current = row.settings
     settings = merged_settings(current, change.model_dump(mode="json", exclude_unset=True))
     fixed = [
         field
@@ -43,7 +44,7 @@ def swap_target(control: Control, row: SessionRow, change: SessionChange, expect
     return control.store.add_trial(row.name, settings, "swapped while running")
 
 
-def rollback_target(control: Control, row: SessionRow, expected: Check) -> RevisionRow:
+def rollback_target(control: Control, row: StoredSession, expected: Check) -> RevisionRow:
     """The revision before the one that a session has, with its decoder kept from being deleted.
 
     Raises

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from fastapi.concurrency import run_in_threadpool
-
 from services.control.context import Control
 from services.control.problem import Problem, not_found
 from services.control.store import Store
@@ -14,7 +12,7 @@ def no_session(store: Store, name: str) -> Problem:
     return not_found("session", name, (known.name for known in store.sessions()))
 
 
-async def check_existing(control: Control, name: str) -> None:
+def check_existing(control: Control, name: str) -> None:
     """Raise that problem unless there is such a session."""
-    if await run_in_threadpool(control.store.session, name) is None:
-        raise await run_in_threadpool(no_session, control.store, name)
+    if control.store.session(name) is None:
+        raise no_session(control.store, name)

@@ -24,20 +24,20 @@ async def record_session(name: str, how: How, control: ControlDep) -> RecorderSt
     The session is not disturbed, and may be stopped and started meanwhile. With `armed` nothing is written yet: the
     same request again begins, and includes what came before.
     """
-    await check_existing(control, name)
+    check_existing(control, name)
     return await control.recorders.start(name, how)
 
 
 @router.get("", summary="How the recording fares", responses=responses(404))
 async def look_at_recorder(name: str, control: ControlDep) -> RecorderStatus | None:
     """State, elapsed time, size, samples and losses; null while nothing is recorded."""
-    await check_existing(control, name)
+    check_existing(control, name)
     return await control.recorders.status(name)
 
 
 @router.post("/stop", summary="End a recording", responses=responses(404, 409, 422))
 async def stop_recording(name: str, control: ControlDep) -> RecordedFile:
     """Close the file and store it with the other recordings, from which decoders are trained."""
-    await check_existing(control, name)
+    check_existing(control, name)
     status, row = await control.recorders.stop(name)
     return RecordedFile(status=status, recording=recording_info(row))

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from bmi_decoder.config import OutputFilterSettings
 from bmi_decoder.rest_models import Latency, RealtimeGrant, SessionState, SessionStatus
-from services.control.etag import etag
+from services.control.stored_session import StoredSession
 from services.control.supervised import Live, Supervised
-from services.control.tables import DecoderRow, SessionRow
 
 _COUNTERS = ("bins_in", "bins_decoded", "bins_lost", "bins_duplicated", "bins_invalid")
 
 
-def session_state(row: SessionRow, session: Supervised, live: Live | None) -> tuple[SessionState, str] | None:
+def session_state(row: StoredSession, session: Supervised, live: Live | None) -> tuple[SessionState, str] | None:
     """State and message; None while a worker is on its way out, when there is no true answer."""
     if live is None:
         return None if session.worker is not None else _resting_state(row, session)
@@ -24,17 +22,17 @@ def session_state(row: SessionRow, session: Supervised, live: Live | None) -> tu
     return cast(SessionState, live.status.state), live.status.message
 
 
-async def session_status(row: SessionRow, decoder: DecoderRow, session: Supervised) -> SessionStatus | None:
-    """The status of a session, whose lock is held; None while its worker is on its way out.
+async def session_status(row: StoredSession, session: Supervised) -> SessionStatus | None:
+    """The status of a session, whose lock is held; None where store and worker tell of two moments.
 
     While a worker runs the figures are its own; afterwards they are those that it ended with. In between,
-    its last word is out but the store does not have it yet: then there is no true answer, and the caller
-    settles the session and asks again.
+    its last word is out but the store does not have it yet. It may also have switched to another revision a moment
+    ago. Then there is no true answer, and the caller settles the session and asks again.
     """
-    settings = row.session_settings
+    settings = row.settings
     live = session.live()
     found = session_state(row, session, live)
-    if found is None:
+    if found is None or _ahead(session, live):
         return None
     state, message = found
     figures: dict[str, Any] = dict(row.last or {}) if live is None else {}
@@ -47,14 +45,13 @@ async def session_status(row: SessionRow, decoder: DecoderRow, session: Supervis
         endpoint = said.endpoint or endpoint
         # In mid-swap the store has the rest of the answer too.
         revision = said.revision if session.swapping_to is None else revision
-    filters = settings.output_filters or OutputFilterSettings.model_validate(decoder.manifest["output_filters"])
     return SessionStatus(
         name=row.name,
         state=state,
         message=message,
         endpoint=endpoint,
         revision=revision,
-        etag=etag(row),
+        etag=row.etag,
         swapping_to=session.swapping_to,
         **{name: figures.get(name, 0) for name in _COUNTERS},
         latency_us=None if figures.get("latency_us") is None else Latency(**figures["latency_us"]),
@@ -64,10 +61,16 @@ async def session_status(row: SessionRow, decoder: DecoderRow, session: Supervis
         pid=None if live is None else live.pid,
         wanted=row.wanted,
         decoder=row.decoder,
-        variants=[variant.name for variant in filters.variants],
+        variants=list(row.variants),
         realtime=[RealtimeGrant(**grant) for grant in realtime],
         settings=settings,
     )
+
+
+def _ahead(session: Supervised, live: Live | None) -> bool:
+    """Whether a worker publishes a revision that is not the store's yet."""
+    said = None if live is None else live.status
+    return said is not None and session.swapping_to is None and said.revision != session.revision
 
 
 def stale_reason(status: SessionStatus, fresh_s: float) -> str | None:
@@ -81,7 +84,7 @@ def stale_reason(status: SessionStatus, fresh_s: float) -> str | None:
     return None
 
 
-def _resting_state(row: SessionRow, session: Supervised) -> tuple[SessionState, str]:
+def _resting_state(row: StoredSession, session: Supervised) -> tuple[SessionState, str]:
     """State and message while no worker runs."""
     last = str((row.last or {}).get("message", ""))
     if row.failed:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import func, select, union, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DatabaseError, IntegrityError
 from sqlalchemy.orm import Session
 
 from bmi_decoder.config import SessionSettings
 from services.control.clock import now
 from services.control.database import Database
 from services.control.paging import Page
+from services.control.stored_session import StoredSession
 from services.control.tables import DecoderRow, RevisionRow, RevisionState, SessionRow
 
 
 class Store:
     """Decoders, sessions and their revisions; methods may be called from any thread.
+
+    Sessions are kept in memory as well: nobody else writes to the database while a control plane holds it. `session`
+    and `sessions` never block; everything else does.
 
     Parameters
     ----------
@@ -25,6 +32,12 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self._open, self._write = database.read, database.write
+        # Held from before a change until it is in memory too, so that memory follows the order of the commits.
+        self._changing = threading.Lock()
+        self._sessions: dict[str, StoredSession] = {}
+        with self._open() as session:
+            for row in session.scalars(select(SessionRow).order_by(SessionRow.name)):
+                self._sessions[row.name] = _stored(session, row)
 
     def decoders(self) -> list[DecoderRow]:
         """All decoders, oldest first."""
@@ -67,17 +80,15 @@ class Store:
             holding = select(RevisionRow.session).where(RevisionRow.held == decoder_id)
             return sorted(session.scalars(union(using, holding)))
 
-    def sessions(self) -> list[SessionRow]:
+    def sessions(self) -> list[StoredSession]:
         """All sessions by name."""
-        with self._open() as session:
-            return list(session.scalars(select(SessionRow).order_by(SessionRow.name)))
+        return sorted(self._sessions.copy().values(), key=lambda known: known.name)
 
-    def session(self, name: str) -> SessionRow | None:
+    def session(self, name: str) -> StoredSession | None:
         """One session, None if there is none of that name."""
-        with self._open() as session:
-            return session.get(SessionRow, name)
+        return self._sessions.get(name)
 
-    def add_session(self, settings: SessionSettings) -> SessionRow | None:
+    def add_session(self, settings: SessionSettings) -> StoredSession | None:
         """Add a session; None if the name is taken or the decoder is gone."""
         row = SessionRow(
             name=settings.name,
@@ -85,16 +96,19 @@ class Store:
             settings=settings.model_dump(mode="json"),
             created_at=now(),
         )
-        try:
-            with self._write() as session:
-                session.add(row)
-                session.flush()
-                _add_revision(session, row, None, "created", "used")
-        except IntegrityError:
-            return None
-        return row
+        with self._changing:
+            try:
+                with self._write() as session:
+                    session.add(row)
+                    session.flush()
+                    _add_revision(session, row, None, "created", "used")
+                    added = _stored(session, row)
+            except IntegrityError:
+                return None
+            self._sessions[added.name] = added
+        return added
 
-    def change_session(self, name: str, **values: Any) -> SessionRow:
+    def change_session(self, name: str, **values: Any) -> StoredSession:
         """Set columns of a session that exists.
 
         Raises
@@ -102,11 +116,12 @@ class Store:
         KeyError
             If it does not.
         """
-        with self._write() as session:
-            row = _session(session, name)
+
+        def change(_: Session, row: SessionRow) -> None:
             for column, value in values.items():
                 setattr(row, column, value)
-            return row
+
+        return self._change(name, change)
 
     def revisions(self, name: str, page: Page) -> list[RevisionRow]:
         """One page of a session's revisions, oldest first, and one revision more."""
@@ -119,7 +134,7 @@ class Store:
         with self._open() as session:
             return session.get(RevisionRow, (name, revision))
 
-    def replace_settings(self, name: str, settings: SessionSettings, why: str) -> SessionRow:
+    def replace_settings(self, name: str, settings: SessionSettings, why: str) -> StoredSession:
         """New settings of a session that does not run; a new revision if it will decode otherwise.
 
         Raises
@@ -127,14 +142,14 @@ class Store:
         KeyError
             If there is no such session.
         """
-        with self._write() as session:
-            row = _session(session, name)
-            parent = row.revision
-            current = row.session_settings
+
+        def change(session: Session, row: SessionRow) -> None:
+            parent, current = row.revision, row.session_settings
             row.settings, row.decoder = settings.model_dump(mode="json"), settings.decoder
             if (settings.decoder, settings.output_filters) != (current.decoder, current.output_filters):
                 row.revision = _add_revision(session, row, parent, why, "used").revision
-            return row
+
+        return self._change(name, change)
 
     def add_trial(self, name: str, settings: SessionSettings, why: str) -> RevisionRow:
         """A revision that a worker is about to be asked for; the session's own stays as it is.
@@ -149,7 +164,7 @@ class Store:
             wanted = SessionRow(name=name, settings=settings.model_dump(mode="json"), decoder=settings.decoder)
             return _add_revision(session, wanted, row.revision, why, "trial")
 
-    def adopt(self, name: str, revision: int, left: RevisionState = "used", reason: str = "") -> SessionRow:
+    def adopt(self, name: str, revision: int, left: RevisionState = "used", reason: str = "") -> StoredSession:
         """Make a revision that is on record the session's, because its worker publishes it.
 
         Parameters
@@ -161,8 +176,8 @@ class Store:
         reason : str
             Why that one was left.
         """
-        with self._write() as session:
-            row = _session(session, name)
+
+        def change(session: Session, row: SessionRow) -> None:
             new = session.get_one(RevisionRow, (name, revision))
             old = session.get(RevisionRow, (name, row.revision))
             _let_go(session, name)
@@ -174,7 +189,8 @@ class Store:
                 old.held = old.decoder if stored and left == "used" else None
             row.revision, row.decoder = revision, new.decoder
             row.settings = row.settings | {"decoder": new.decoder, "output_filters": new.output_filters}
-            return row
+
+        return self._change(name, change)
 
     def fail_trials(self, name: str, reason: str, revision: int | None = None) -> None:
         """Note that what a worker was asked for has not happened, and will not; None is every trial."""
@@ -200,10 +216,28 @@ class Store:
 
     def remove_session(self, name: str) -> None:
         """Remove a session."""
-        with self._write() as session:
-            row = session.get(SessionRow, name)
-            if row is not None:
-                session.delete(row)
+        with self._changing:
+            with self._write() as session:
+                row = session.get(SessionRow, name)
+                if row is not None:
+                    session.delete(row)
+            self._sessions.pop(name, None)
+
+    def _change(self, name: str, change: Callable[[Session, SessionRow], None]) -> StoredSession:
+        with self._changing:
+            try:
+                with self._write() as session:
+                    row = _session(session, name)
+                    change(session, row)
+                    session.flush()
+                    changed = _stored(session, row)
+            except DatabaseError:
+                # A commit whose answer was lost may have happened.
+                with contextlib.suppress(DatabaseError), self._open() as session:
+                    self._sessions[name] = _stored(session, session.get_one(SessionRow, name))
+                raise
+            self._sessions[name] = changed
+        return changed
 
 
 def _session(session: Session, name: str) -> SessionRow:
@@ -233,3 +267,7 @@ def _add_revision(session: Session, row: SessionRow, parent: int | None, why: st
 
 def _let_go(session: Session, name: str) -> None:
     session.execute(update(RevisionRow).where(RevisionRow.session == name).values(held=None))
+
+
+def _stored(session: Session, row: SessionRow) -> StoredSession:
+    return StoredSession.of(row, session.get_one(DecoderRow, row.decoder))

@@ -18,9 +18,10 @@ from bmi_decoder.config import SessionSettings, WorkerSettings
 from services.control.event_log import EventLog
 from services.control.places import DataDirectory
 from services.control.store import Store
+from services.control.stored_session import StoredSession
 from services.control.supervised import Backoff, Supervised, final_report, wait_until, worker_is_up
 from services.control.swapping import ON_DEMAND, Swapper
-from services.control.tables import RevisionRow, SessionRow
+from services.control.tables import RevisionRow
 from services.control.worker_process import WorkerProcess
 
 _WATCH_S = 0.1
@@ -69,7 +70,7 @@ class Supervisor:
 
     async def open(self) -> None:
         """Take over what an earlier control plane left: adopt live workers, start those that are missing."""
-        for row in await asyncio.to_thread(self._store.sessions):
+        for row in self._store.sessions():
             session = self.session(row.name)
             async with session.lock:
                 session.worker = await asyncio.to_thread(WorkerProcess.find, session.files)
@@ -138,7 +139,7 @@ class Supervisor:
             session.message = ""
             await self._stop(name, session)
 
-    async def change(self, name: str, settings: Callable[[SessionRow], SessionSettings], why: str) -> bool:
+    async def change(self, name: str, settings: Callable[[StoredSession], SessionSettings], why: str) -> bool:
         """Change a session in the store; False, without a change, while it runs or should run.
 
         Parameters
@@ -152,14 +153,14 @@ class Supervisor:
         await self.settle(name)
         session = self.session(name)
         async with session.lock:
-            if await self._busy(name, session):
+            if self._busy(name, session):
                 return False
-            row = await self._row(name)
+            row = self._row(name)
             wanted = await asyncio.to_thread(settings, row)
             await asyncio.to_thread(self._store.replace_settings, name, wanted, why)
             return True
 
-    async def return_to(self, name: str, target: Callable[[SessionRow], RevisionRow]) -> bool:
+    async def return_to(self, name: str, target: Callable[[StoredSession], RevisionRow]) -> bool:
         """Make an earlier revision a session's again; False, without a change, while it runs or should run.
 
         Parameters
@@ -171,14 +172,14 @@ class Supervisor:
         await self.settle(name)
         session = self.session(name)
         async with session.lock:
-            if await self._busy(name, session):
+            if self._busy(name, session):
                 return False
-            wanted = await asyncio.to_thread(target, await self._row(name))
+            wanted = await asyncio.to_thread(target, self._row(name))
             await asyncio.to_thread(self._store.adopt, name, wanted.revision, "rolled_back", ON_DEMAND)
             await asyncio.to_thread(self._store.let_go, name)
             return True
 
-    async def remove(self, name: str, expected: Callable[[SessionRow], None]) -> bool:
+    async def remove(self, name: str, expected: Callable[[StoredSession], None]) -> bool:
         """Remove a session and its files; False, with nothing removed, while it runs or should run.
 
         Parameters
@@ -190,16 +191,16 @@ class Supervisor:
         await self.settle(name)
         session = self.session(name)
         async with session.lock:
-            expected(await self._row(name))
-            if await self._busy(name, session):
+            expected(self._row(name))
+            if self._busy(name, session):
                 return False
             await asyncio.to_thread(self._store.remove_session, name)
             await asyncio.to_thread(session.files.remove)
             self._sessions.pop(name, None)
             return True
 
-    async def _busy(self, name: str, session: Supervised) -> bool:
-        row = await self._row(name)
+    def _busy(self, name: str, session: Supervised) -> bool:
+        row = self._row(name)
         return session.alive or (row.wanted and not row.failed)
 
     async def _watch(self) -> None:
@@ -224,7 +225,7 @@ class Supervisor:
         elif session.retry_at is not None and time.monotonic() >= session.retry_at:
             async with session.lock:
                 if session.retry_at is not None and not session.alive:
-                    row = await self._row(name)
+                    row = self._row(name)
                     await self._spawn(await self._keep(name, restarts=row.restarts + 1), session)
         elif session.trials_left or session.published_revision() not in (None, session.revision):
             async with session.lock:
@@ -238,18 +239,18 @@ class Supervisor:
         elif row.wanted:
             self._retry(name, session, message or "worker stopped without being asked to")
 
-    async def _recover(self, row: SessionRow, session: Supervised) -> None:
+    async def _recover(self, row: StoredSession, session: Supervised) -> None:
         """Tidy up after a worker that ended while nobody watched, and start the one that is missing."""
         if session.files.flight.exists():
             row = await self._clear(row.name, session)
         if row.wanted and not row.failed:
             await self._spawn(row, session)
 
-    async def _spawn(self, row: SessionRow, session: Supervised) -> None:
+    async def _spawn(self, row: StoredSession, session: Supervised) -> None:
         session.close_report()
         session.retry_at = None
         settings = WorkerSettings(
-            session=row.session_settings,
+            session=row.settings,
             bundle=str(self._places.decoder(row.decoder)),
             flight=str(session.files.flight),
             revision=row.revision,
@@ -282,7 +283,7 @@ class Supervisor:
             await self._stop(name, session)
             session.close_report()
 
-    async def _clear(self, name: str, session: Supervised) -> SessionRow:
+    async def _clear(self, name: str, session: Supervised) -> StoredSession:
         """Keep what a worker that has ended has to say, and tidy its flight recorder away."""
         last = final_report(session)
         session.close_report()
@@ -299,7 +300,7 @@ class Supervisor:
 
         await asyncio.to_thread(tidy)
         await asyncio.to_thread(self._settle_revision, name, last.get("revision"))
-        row = await self._row(name)
+        row = self._row(name)
         return await self._keep(name, last=last, failed=row.wanted and last["state"] == "failed")
 
     def _settle_revision(self, name: str, published: int | None) -> None:
@@ -311,14 +312,14 @@ class Supervisor:
             self._store.adopt(name, published, "rolled_back", "rolled back by its worker")
         self._store.let_go(name)
 
-    async def _row(self, name: str) -> SessionRow:
-        row = await asyncio.to_thread(self._store.session, name)
+    def _row(self, name: str) -> StoredSession:
+        row = self._store.session(name)
         if row is None:
             raise KeyError(name)
         return row
 
-    async def _keep(self, name: str, **values: Any) -> SessionRow:
-        change: Callable[[], SessionRow] = lambda: self._store.change_session(name, **values)  # noqa: E731
+    async def _keep(self, name: str, **values: Any) -> StoredSession:
+        change: Callable[[], StoredSession] = lambda: self._store.change_session(name, **values)  # noqa: E731
         row = await asyncio.to_thread(change)
         self.session(name).kept += 1
         return row

@@ -16,8 +16,9 @@ from services.control.event_log import EventLog
 from services.control.places import DataDirectory
 from services.control.problem import Problem, bad_value
 from services.control.store import Store
+from services.control.stored_session import StoredSession
 from services.control.supervised import Supervised
-from services.control.tables import RevisionRow, RevisionState, SessionRow
+from services.control.tables import RevisionRow, RevisionState
 from services.control.worker_link import NoAnswerError, ask_state, ask_swap
 from services.worker.command import SwapAnswer, SwapCommand
 
@@ -45,7 +46,7 @@ class Swapper:
         self,
         name: str,
         session: Supervised,
-        target: Callable[[SessionRow], RevisionRow | None],
+        target: Callable[[StoredSession], RevisionRow | None],
         left: RevisionState = "used",
     ) -> bool:
         """Swap, and wait until that has happened or failed; False if no worker runs.
@@ -74,7 +75,7 @@ class Swapper:
             if session.swapping_to is not None:
                 raise _busy(name, session.swapping_to)
             await self.reconcile(name, session)
-            row = await asyncio.to_thread(self._store.session, name)
+            row = self._store.session(name)
             if row is None:
                 raise KeyError(name)
             wanted = await asyncio.to_thread(target, row)

@@ -17,7 +17,7 @@ from services.control.places import DataDirectory
 from services.control.problem import Problem, bad_value
 from services.control.session_lookup import no_session
 from services.control.store import Store
-from services.control.tables import SessionRow
+from services.control.stored_session import StoredSession
 from services.control.upload import Upload
 
 _BUNDLE, _COMPARISON = "decoder.bmi", "comparison.json"
@@ -72,7 +72,7 @@ class Training:
             except Problem as problem:
                 raise bad_value(field, problem.detail, wanted, problem.members["existing"]) from None
 
-    def session(self, name: str) -> SessionRow:
+    def session(self, name: str) -> StoredSession:
         """A session.
 
         Raises
@@ -109,7 +109,7 @@ class Training:
                 "session": session.name,
                 "decoder": session.decoder,
                 "bundle": str(self._held(session.decoder, folder, "in_use.bmi")),
-                "output_filters": session.settings["output_filters"],
+                "output_filters": session.settings.model_dump(mode="json")["output_filters"],
                 "report": str(folder / _COMPARISON),
             }
         path = folder / "train.json"

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from fastapi import Response
 
 from bmi_decoder.rest_models import SessionStatus
 from services.control.context import Control
 from services.control.problem import Problem
-from services.control.sessions import get_session
+from services.control.sessions import current_status
 from services.dashboard.activity import SHOWN_S
 from services.dashboard.estimates import EstimateFeed
 from services.dashboard.frame import pack_frame
@@ -121,7 +120,7 @@ class SessionLive:
     async def _look(self) -> None:
         """Status, and whether worker, streams and layout are still the same."""
         try:
-            self.status = await get_session(self._name, self._control, Response())
+            self.status = await current_status(self._control, self._name)
         except Problem as problem:
             self.status = None
             self._send({"kind": "gone", "detail": problem.detail})

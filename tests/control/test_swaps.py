@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import stat
@@ -13,6 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from services.control.places import DataDirectory
+from services.control.worker_link import ask_state
 from tests.control.support import eventually, write_linear_bundle
 from tests.control.test_serve import Serve, run_session
 from tests.control.test_serve import serve as serve
@@ -162,14 +164,16 @@ def test_a_swap_that_was_acknowledged_outlives_its_worker(
 
 
 def test_a_swap_outlives_the_control_plane_that_asked_for_it(
-    serve: Serve, bundle: Path, other_bundle: Path, stream_name: str
+    serve: Serve, bundle: Path, other_bundle: Path, stream_name: str, control_dir: Path
 ) -> None:
     server = serve()
     before = run_session(server, bundle, stream_name)
     other = server.client.upload_decoder(other_bundle).id
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(server.client.change_session, "m1", decoder=other, **SLOW)
-        eventually(lambda: server.client.session("m1").swapping_to, lambda revision: revision == 2)
+        # The worker has been asked: the control plane notes a swap before it asks.
+        commands = DataDirectory.create(control_dir).session("m1").commands
+        eventually(lambda: asyncio.run(ask_state(commands)).swapping_to, lambda revision: revision == 2)
         server.end(signal.SIGKILL)
         assert asked.exception(60) is not None
 
