@@ -1,10 +1,13 @@
 """What open pages of the dashboard cost a running session: latency with and without, and processor time.
 
-``python benchmarks/dashboard.py [--pages N --rounds N --seconds S --browser-nice N --json FILE]`` plays a simulated
-subject (96 channels, 250 bins/s) into a session of a real control plane, and opens and closes session pages in a real
-Chromium on the same machine, round by round. Latency is the flight recorder's, from the end of a bin to its
-publication; p99 is of each round, and the medians over the rounds are compared. With ``--browser-nice 19`` the
-browser yields to everything else, as one on another machine would. Everything stays on the loopback interface.
+``python benchmarks/dashboard.py [--viewer sockets|browser --pages N --rounds N --seconds S --json FILE]`` plays a
+simulated subject (96 channels, 250 bins/s) into a session of a real control plane, and opens and closes session pages
+round by round. Latency is the flight recorder's, from the end of a bin to its publication; p99 is of each half of a
+round, and the medians over the rounds are compared.
+
+``sockets`` reads all that a page is sent and draws nothing, which leaves what the service itself costs: the browser of
+a user runs on a laptop beside the rig. ``browser`` is a real Chromium on this machine, which draws with the
+processor where there is no graphics card; it yields to everything else. Everything stays on the loopback interface.
 """
 
 from __future__ import annotations
@@ -17,24 +20,30 @@ import re
 import shutil
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 from bmi_decoder.client import ControlClient
 from bmi_decoder.commands.options import write_json
 from bmi_decoder.errors import InputError
 from services.demo.bundle import LIVE_SEED, SUBJECT, demo_bundle
 from services.ingest.lsl import configure_lsl
+from services.niceness import LOWEST, give_way
 from services.processes import running
 from services.worker.flight import FlightReader
 
 _SETTLE_S = 3.0
 _SESSION = "dashboard"
 _FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
+_READERS = str(Path(__file__).with_name("dashboard_readers.py"))
+
+Rates = Callable[[], list[float]]
+"""Updates per second of each page since it was asked last."""
 
 
 def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -54,38 +63,55 @@ def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         reader = FlightReader(flight)
         stack.callback(reader.close)
         stack.callback(client.stop_session, _SESSION)
-        browser = stack.enter_context(sync_playwright()).chromium.launch(executable_path=_chromium(), args=_FLAGS)
-        stack.callback(browser.close)
+        url = f"{found.group()}/dashboard/sessions/{_SESSION}"
+        browser = None
+        if options.viewer == "browser":
+            browser = stack.enter_context(sync_playwright()).chromium.launch(executable_path=_chromium(), args=_FLAGS)
+            stack.callback(browser.close)
         control = psutil.Process(serve.process.pid)
         rounds = []
         for _ in range(options.rounds):
             closed = _measure(reader, control, options.seconds)
-            pages = _open(browser, found.group(), options)
-            opened = _measure(reader, control, options.seconds)
-            opened["updates_per_s"] = [float(page.locator("#f-rate").inner_text()) for page in pages]
-            for page in pages:
-                page.close()
+            with _pages(browser, url, options.pages) if browser else _readers(url, options.pages, folder) as rates:
+                opened = _measure(reader, control, options.seconds, rates)
             rounds.append({"closed": closed, "opened": opened})
-    return {"pages": options.pages, "browser_nice": options.browser_nice, "rounds": rounds, **_summary(rounds)}
+    return {"viewer": options.viewer, "pages": options.pages, "rounds": rounds, **_summary(rounds)}
 
 
-def _open(browser: Browser, url: str, options: argparse.Namespace) -> list[Page]:
+@contextlib.contextmanager
+def _pages(browser: Browser, url: str, n: int) -> Iterator[Rates]:
     pages = []
-    for _ in range(options.pages):
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.goto(f"{url}/dashboard/sessions/{_SESSION}")
-        page.wait_for_selector("#cursor[data-updates]")
-        pages.append(page)
-    if options.browser_nice:
-        for process in psutil.Process().children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                if "chrom" in process.name() and process.nice() < options.browser_nice:
-                    process.nice(options.browser_nice)
-    return pages
+    for _ in range(n):
+        pages.append(browser.new_page(viewport={"width": 1280, "height": 900}))
+        pages[-1].goto(url)
+        pages[-1].wait_for_selector("#cursor[data-updates]")
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "chrom" in process.name():
+                give_way(process.pid, LOWEST)
+
+    yield lambda: [float(page.locator("#f-rate").inner_text()) for page in pages]
+    for page in pages:
+        page.close()
 
 
-def _measure(reader: FlightReader, control: psutil.Process, seconds: float) -> dict[str, Any]:
+@contextlib.contextmanager
+def _readers(url: str, n: int, folder: Path) -> Iterator[Rates]:
+    with running("readers", (_READERS, url, "--pages", str(n)), folder) as readers:
+        assert readers.next_line() == "reading"
+
+        def rates() -> list[float]:
+            readers.tell("")
+            received: list[float] = json.loads(readers.next_line())["frames_per_s"]
+            return received
+
+        rates()
+        yield rates
+
+
+def _measure(reader: FlightReader, control: psutil.Process, seconds: float, rates: Rates = list) -> dict[str, Any]:
     time.sleep(_SETTLE_S)
+    rates()
     began, cpu = time.monotonic(), control.cpu_times()
     time.sleep(seconds)
     ended, after = time.monotonic(), control.cpu_times()
@@ -95,7 +121,8 @@ def _measure(reader: FlightReader, control: psutil.Process, seconds: float) -> d
     busy = after.user + after.system - cpu.user - cpu.system
     p50, p99, p999 = np.percentile(latency, (50, 99, 99.9)).round(1).tolist()
     share = round(100 * busy / (ended - began), 1)
-    return {"bins": len(records), "p50_us": p50, "p99_us": p99, "p999_us": p999, "control_cpu_percent": share}
+    figures = {"bins": len(records), "p50_us": p50, "p99_us": p99, "p999_us": p999, "control_cpu_percent": share}
+    return figures | {"updates_per_s": rates()}
 
 
 def _summary(rounds: list[dict[str, Any]]) -> dict[str, Any]:
@@ -118,10 +145,10 @@ def _chromium() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--viewer", choices=["sockets", "browser"], default="sockets")
     parser.add_argument("--pages", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=8.0, help="of measuring, in each half of a round")
-    parser.add_argument("--browser-nice", type=int, default=0, metavar="N")
     parser.add_argument("--json", metavar="FILE", default="-")
     options = parser.parse_args()
     configure_lsl("loopback")

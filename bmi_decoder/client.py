@@ -352,6 +352,19 @@ class ControlClient:
         body = {"kind": "calibrate", **named, "decoder": decoder, **settings}
         return JobInfo.model_validate_json(self._request("POST", "/v1/jobs", json=body).content)
 
+    def export_recording(self, recording: str, **about: Any) -> JobInfo:
+        """Ask for a recorded session as NWB; gives the job at once, and the result names the new recording when done.
+
+        Parameters
+        ----------
+        recording : str
+            Id of a stored recording of a session.
+        **about
+            Further fields of `bmi_decoder.jobs.ExportRequest`, ``species`` and ``age`` for example.
+        """
+        body = {"kind": "export", "recording": recording, **about}
+        return JobInfo.model_validate_json(self._request("POST", "/v1/jobs", json=body).content)
+
     def jobs(self) -> list[JobInfo]:
         """All jobs, newest first."""
         return self._list("/v1/jobs", JobInfo)
@@ -379,7 +392,7 @@ class ControlClient:
         return self._session("POST", _job(job_id) + "/deploy", json=body, headers=headers, timeout=_SWAP_TIMEOUT_S)
 
     def discard_job(self, job_id: str) -> JobInfo:
-        """Remove the decoder of a job that is done, and what it has collected."""
+        """Remove what a job that is done has made: its decoder, and what it has collected or exported."""
         return JobInfo.model_validate_json(self._request("POST", _job(job_id) + "/discard").content)
 
     def create_session(self, name: str, stream: str | dict[str, Any], decoder: str, **settings: Any) -> SessionStatus:

@@ -11,6 +11,7 @@ from bmi_decoder.rest_models import OutputInfo
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 _Name = Annotated[str, Field(min_length=1, max_length=128)]
+_Label = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^-\x00-\x1f\x7f][^\x00-\x1f\x7f]*$")]
 
 
 class RecordingInfo(BaseModel):
@@ -107,10 +108,22 @@ class CalibrateRequest(TrainingChoices):
     )
 
 
-JobRequest = Annotated[TrainRequest | CalibrateRequest, Discriminator("kind")]
+class ExportRequest(Settings):
+    """Write a recorded session in a format of the field, as ``bmi-decoder export`` does."""
+
+    kind: Literal["export"]
+    recording: _Name = Field(description="Id of a stored XDF recording of a session.", examples=["60303ae22b998861"])
+    to: Literal["nwb"] = "nwb"
+    subject: _Label | None = Field(None, description="null takes the participant in the recording's name.")
+    species: _Label | None = Field(None, description="In Latin.", examples=["Macaca mulatta"])
+    sex: Literal["M", "F", "O", "U"] = Field("U", description="O is other, U unknown.")
+    age: _Label | None = Field(None, description="In ISO 8601.", examples=["P6Y"])
+
+
+JobRequest = Annotated[TrainRequest | CalibrateRequest | ExportRequest, Discriminator("kind")]
 """Of every kind."""
 
-JOB_KINDS: dict[str, type[Settings]] = {"train": TrainRequest, "calibrate": CalibrateRequest}
+JOB_KINDS: dict[str, type[Settings]] = {"train": TrainRequest, "calibrate": CalibrateRequest, "export": ExportRequest}
 """Requests by kind."""
 
 
@@ -136,7 +149,8 @@ class JobInfo(BaseModel):
     request: dict[str, Any] = Field(description="What was asked for, with defaults.")
     result: dict[str, Any] | None = Field(
         description="Of a job that is done: id of the decoder, its metrics, and the comparison with the session's; of "
-        "`calibrate` also the recording, and what was collected; `deployed` or `discarded` if it was.",
+        "`calibrate` also the recording, and what was collected; of `export` only the new recording; `deployed` or "
+        "`discarded` if it was.",
         examples=[{"decoder": "9f86d081884c7d65", "metrics": {"validation": {"raw": {"r2": 0.81}}}}],
     )
     error: str | None = Field(description="Of a job that has failed.")

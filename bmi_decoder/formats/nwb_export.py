@@ -81,7 +81,7 @@ def export_nwb(recording: Path, out: Path, subject: SubjectInfo | None = None) -
 
     about = subject or SubjectInfo()
     content.subject = Subject(
-        subject_id=about.id or _participant(recording) or session.name,
+        subject_id=about.id or participant_in(recording.name) or session.name,
         species=about.species,
         sex=about.sex,
         age=about.age,
@@ -98,8 +98,15 @@ def export_nwb(recording: Path, out: Path, subject: SubjectInfo | None = None) -
         temporary.unlink(missing_ok=True)
 
 
-def _participant(recording: Path) -> str | None:
-    found = re.match("sub-([A-Za-z0-9]+)_", recording.name)
+def participant_in(file_name: str) -> str | None:
+    """Who was recorded, where the name of the recording says it as BIDS does.
+
+    Examples
+    --------
+    >>> participant_in("sub-P01_ses-01_task-reach_run-001_neural.xdf")
+    'P01'
+    """
+    found = re.match("sub-([A-Za-z0-9]+)_", file_name)
     return found[1] if found and found[1] != "unknown" else None
 
 

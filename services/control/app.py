@@ -28,6 +28,7 @@ from services.control.calibrate_job import CalibrateJob
 from services.control.context import Control
 from services.control.database import Database
 from services.control.event_log import EventLog
+from services.control.export_job import ExportJob
 from services.control.job_kind import JobKind
 from services.control.job_runner import JobRunner
 from services.control.job_store import JobStore
@@ -119,6 +120,7 @@ def _assemble(settings: ControlSettings, places: DataDirectory, database: Databa
     kinds: dict[str, JobKind[Any]] = {
         "train": TrainJob(training, recording_library),
         "calibrate": CalibrateJob(training, recording_library, store),
+        "export": ExportJob(recording_library),
     }
     return Control(
         settings,

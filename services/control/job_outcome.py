@@ -44,7 +44,9 @@ async def deploy_job(
     name = where.session or row.request.get("session")
     if name is None:
         raise bad_value("session", "the job was asked for no session; name the one that shall decode", None)
-    change = SessionChange(decoder=_result(row)["decoder"])
+    if (decoder := _result(row).get("decoder")) is None:
+        raise Problem(409, f"job {job_id!r} is of kind {row.kind!r} and has made no decoder", kind=row.kind)
+    change = SessionChange(decoder=decoder)
     status = await sessions.change_session(name, change, control, expected, response)
     await _note(control, row, deployed={"session": name, "revision": status.revision})
     return status
@@ -52,18 +54,20 @@ async def deploy_job(
 
 @router.post("/{job_id}/discard", summary="Discard a job's decoder", responses=responses(404, 409))
 async def discard_job(job_id: str, control: ControlDep) -> JobInfo:
-    """Remove the decoder of a job that is done, and what it has collected; repeating it changes nothing.
+    """Remove what a job that is done has made: its decoder, and what it has collected or exported.
 
-    A decoder that a session uses is not discarded. The recording stays if a decoder was trained on it since.
+    Repeating it changes nothing. A decoder that a session uses is not discarded. The recording stays if a decoder was
+    trained on it since.
     """
     row = await existing_job(control, job_id)
     if row.state == "done" and "discarded" in (row.result or {}):
         return control.jobs.info(row)
     row = await _finished(control, job_id)
     result, removed = _result(row), []
-    if await run_in_threadpool(control.store.decoder, result["decoder"]) is not None:
-        await run_in_threadpool(control.library.remove, result["decoder"])
-        removed.append(result["decoder"])
+    decoder = result.get("decoder")
+    if decoder is not None and await run_in_threadpool(control.store.decoder, decoder) is not None:
+        await run_in_threadpool(control.library.remove, decoder)
+        removed.append(decoder)
     recording = result.get("recording")
     if recording is not None and not await run_in_threadpool(control.job_store.trained_on, recording):
         try:
@@ -81,17 +85,17 @@ def _result(row: JobRow) -> dict[str, Any]:
 
 
 async def _finished(control: Control, job_id: str) -> JobRow:
-    """A job that is done, and whose decoder is still there."""
+    """A job that is done, and whose result was not discarded."""
     row = await existing_job(control, job_id)
     if row.state != "done":
         raise Problem(
             409,
-            f"job {job_id!r} is {row.state}; only one that is done has a decoder",
+            f"job {job_id!r} is {row.state}; only one that is done has a result",
             state=row.state,
             allowed=["done"],
         )
     if "discarded" in _result(row):
-        raise Problem(409, f"the decoder of job {job_id!r} was discarded; calibrate or train again")
+        raise Problem(409, f"what job {job_id!r} has made was discarded; ask for it again")
     return row
 
 

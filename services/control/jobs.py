@@ -28,6 +28,14 @@ _CALIBRATE = {
     "decoder": "snn_streaming",
     "session": "m1",
 }
+_EXPORT = {
+    "kind": "export",
+    "recording": "60303ae22b998861",
+    "to": "nwb",
+    "species": "Macaca mulatta",
+    "sex": "F",
+    "age": "P6Y",
+}
 NewJob = Annotated[
     JobRequest,
     Body(
@@ -38,6 +46,7 @@ NewJob = Annotated[
                 "summary": "Collect for a minute, train, compare",
                 "value": _CALIBRATE,
             },
+            "export": {"summary": "Write a recorded session as NWB", "value": _EXPORT},
         }
     ),
 ]
@@ -49,6 +58,7 @@ async def create_job(request: NewJob, control: ControlDep, response: Response) -
 
     `train`: the result is a stored decoder. `calibrate`: from two live streams; they are looked at first, which takes a
     few seconds, and the result is a stored recording too. Both need the training extra where the control plane runs.
+    `export`: the result is a stored recording in the other format.
     """
     job = await control.jobs.submit(request)
     response.headers["Location"] = f"/v1/jobs/{job.id}"

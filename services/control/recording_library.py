@@ -89,6 +89,19 @@ class RecordingLibrary:
             raise not_found("recording", recording_id, (known.id for known in self._store.page(Page())))
         return row
 
+    def required(self, recording_id: str) -> RecordingRow:
+        """One recording that a request names in its field ``recording``.
+
+        Raises
+        ------
+        Problem
+            422 if there is none of that id.
+        """
+        try:
+            return self.get(recording_id)
+        except Problem as problem:
+            raise bad_value("recording", problem.detail, recording_id, problem.members["existing"]) from None
+
     def path(self, row: RecordingRow) -> Path:
         """A recording's file."""
         return self._places.recordings / f"{row.id}{row.suffix}"

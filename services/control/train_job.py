@@ -8,7 +8,6 @@ from typing import Any
 
 from bmi_decoder.jobs import TrainRequest
 from services.control.job_kind import Stage
-from services.control.problem import Problem, bad_value
 from services.control.recording_library import RecordingLibrary
 from services.control.training_stage import Training
 
@@ -28,10 +27,7 @@ class TrainJob:
     def check(self, request: TrainRequest) -> None:
         """Refuse what names something that is not there."""
         self._training.check(request)
-        try:
-            self._recordings.get(request.recording)
-        except Problem as problem:
-            raise bad_value("recording", problem.detail, request.recording, problem.members["existing"]) from None
+        self._recordings.required(request.recording)
 
     def stages(self, request: TrainRequest, folder: Path) -> list[Stage]:
         """One process, which trains."""

@@ -11,12 +11,16 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from bmi_decoder.bundle import read_bundle
+from bmi_decoder.client import ControlError
 from bmi_decoder.formats import write_npz
+from bmi_decoder.pipeline import Pipeline
 from bmi_decoder.recording import Output, Recording
 from services.control import training_stage
 from tests.control.conftest import OpenControl
 from tests.control.support import eventually, processes_of
 from tests.control.test_serve import Serve, serve
+from tests.formats.recorded import write_recorded_session
 
 __all__ = ["serve"]
 pytestmark = pytest.mark.system
@@ -133,3 +137,30 @@ def test_a_decoder_trained_by_a_job_can_be_used(serve: Serve, recording_file: Pa
     assert len(processes_of(control_dir)) == 1
     assert list((control_dir / "jobs").iterdir()) == []
     client.delete_recording(recording.id)
+
+
+def test_a_recorded_session_is_exported_stored_and_can_be_read(
+    serve: Serve, recording_file: Path, bundle: Path, tmp_path: Path
+) -> None:
+    pynwb = pytest.importorskip("pynwb")
+    recorded = write_recorded_session(tmp_path, bundle, Pipeline(read_bundle(bundle)))
+    named = recorded.rename(tmp_path / "sub-P01_ses-01_task-reach_run-001_neural.xdf")
+    client = serve().client
+    stored = client.upload_recording(named)
+    job = client.export_recording(stored.id, species="Macaca mulatta", age="P6Y")
+    job = eventually(lambda: client.job(job.id), lambda job: job.state not in ("queued", "running"), 60)
+    assert job.error is None and job.result is not None
+    exported = client.recording(job.result["recording"])
+    assert exported.file_name == "sub-P01_ses-01_task-reach_run-001_neural.nwb"
+    assert (exported.n_bins, exported.n_channels, exported.outputs) == (
+        stored.n_bins, stored.n_channels, stored.outputs,
+    )  # fmt: skip
+    client.download_recording(exported.id, tmp_path / "back.nwb")
+    with pynwb.NWBHDF5IO(tmp_path / "back.nwb", "r") as file:
+        subject = file.read().subject
+        assert (subject.subject_id, subject.species, subject.age) == ("P01", "Macaca mulatta", "P6Y")
+    with pytest.raises(ControlError, match="'export' and has made no decoder"):
+        client.deploy_job(job.id, "m1")
+    assert client.discard_job(job.id).result == {"recording": exported.id, "discarded": [exported.id]}
+    with pytest.raises(ControlError, match=r"is a \.npz file"):
+        client.export_recording(client.upload_recording(recording_file).id)
