@@ -152,21 +152,44 @@ def at_bins(movement: XdfStream, stamps: FloatArray, bin_s: float, name: Path | 
     values = np.full((len(stamps), samples.shape[1]), np.nan)
     times = without_jitter(movement.times, movement.spans)
     for start, stop in stretches(_all_finite(samples), movement.spans):
-        within, taken = times[start:stop], samples[start:stop]
+        within = times[start:stop]
         if np.any(np.diff(within) <= 0):
             continue
         covered = np.flatnonzero((stamps >= within[0] - step_s / 2) & (stamps <= within[-1] + step_s / 2))
-        if bin_s < 1.5 * step_s:
-            for column, series in enumerate(taken.T):
-                values[covered, column] = np.interp(stamps[covered], within, series)
-            continue
-        first = np.searchsorted(within, stamps[covered] - bin_s, side="right")
-        last = np.searchsorted(within, stamps[covered], side="right")
-        total = np.concatenate([np.zeros((1, samples.shape[1])), np.cumsum(taken, axis=0)])
-        # A bin that a gap cuts in two has less than half of its samples on one side of it at least.
-        enough = last - first >= round(bin_s / step_s) / 2
-        some = covered[enough]
-        values[some] = (total[last] - total[first])[enough] / (last - first)[enough, None]
+        values[covered] = movement_in(within, samples[start:stop], stamps[covered], bin_s, step_s)
+    return values
+
+
+def movement_in(times: FloatArray, samples: FloatArray, stamps: FloatArray, bin_s: float, step_s: float) -> FloatArray:
+    """Movement (T, K) in the bins that end at `stamps`, of samples (n, K) without a gap between them.
+
+    As `align` says: the mean of the samples in a bin, or the straight line between two samples where they are not
+    clearly denser than bins.
+
+    Parameters
+    ----------
+    times : array (n,)
+        Increasing, in s.
+    samples : array (n, K)
+    stamps : array (T,)
+        Within half a step of the samples.
+    bin_s, step_s : float
+        Between stamps and between samples, in s.
+
+    Returns
+    -------
+    array (T, K)
+        NaN where less than half of a bin's samples are there.
+    """
+    if bin_s < 1.5 * step_s:
+        return np.column_stack([np.interp(stamps, times, series) for series in samples.T])
+    values = np.full((len(stamps), samples.shape[1]), np.nan)
+    first = np.searchsorted(times, stamps - bin_s, side="right")
+    last = np.searchsorted(times, stamps, side="right")
+    total = np.concatenate([np.zeros((1, samples.shape[1])), np.cumsum(samples, axis=0)])
+    # A bin that a gap cuts in two has less than half of its samples on one side of it at least.
+    enough = last - first >= round(bin_s / step_s) / 2
+    values[enough] = (total[last] - total[first])[enough] / (last - first)[enough, None]
     return values
 
 

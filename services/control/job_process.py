@@ -17,7 +17,6 @@ import psutil
 from services.control.job_kind import Stage
 from services.control.places import CODE
 from services.control.worker_process import last_line
-from services.niceness import give_way
 
 NICENESS = 15
 """A session that decodes on the same processors goes before."""
@@ -62,7 +61,8 @@ async def run_stage(stage: Stage, folder: Path, report: Report) -> None:
             limit=_LONGEST_LINE,
         )
     try:
-        await asyncio.to_thread(give_way, process.pid, NICENESS)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            psutil.Process(process.pid).nice(NICENESS)
         assert process.stdout is not None
         async for line in process.stdout:
             if (said := _progress(line)) is not None:

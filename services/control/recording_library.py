@@ -21,7 +21,8 @@ from services.control.tables import RecordingRow
 from services.control.upload import Upload
 
 _ID_DIGITS = 16
-_SUFFIXES = frozenset(known.suffix for known in FORMATS)
+SUFFIXES = sorted({known.suffix for known in FORMATS})
+"""How the names of recordings end."""
 
 
 class RecordingLibrary:
@@ -48,10 +49,9 @@ class RecordingLibrary:
             422 if it is damaged or of no known format.
         """
         suffix = Path(upload.file_name).suffix.lower()
-        if suffix not in _SUFFIXES:
-            listed = sorted(_SUFFIXES)
-            message = f"the name of a recording must end with one of {', '.join(listed)}, got {upload.file_name!r}"
-            raise bad_value("file", message, upload.file_name, list(listed))
+        if suffix not in SUFFIXES:
+            message = f"the name of a recording must end with one of {', '.join(SUFFIXES)}, got {upload.file_name!r}"
+            raise bad_value("file", message, upload.file_name, list(SUFFIXES))
         named = upload.path.with_suffix(suffix)
         upload.path.rename(named)
         try:
@@ -75,6 +75,10 @@ class RecordingLibrary:
     def page(self, page: Page) -> list[RecordingRow]:
         """One page of all recordings, oldest first, and one recording more."""
         return self._store.page(page)
+
+    def newest(self, n: int) -> list[RecordingRow]:
+        """The last `n` recordings, newest first."""
+        return self._store.newest(n)
 
     def get(self, recording_id: str) -> RecordingRow:
         """One recording.

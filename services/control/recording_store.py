@@ -25,6 +25,13 @@ class RecordingStore:
         with self._read() as session:
             return page.of(session, select(RecordingRow), RecordingRow.uploaded_at, RecordingRow.id)
 
+    def newest(self, n: int) -> list[RecordingRow]:
+        """The last `n` recordings, newest first."""
+        with self._read() as session:
+            key = (RecordingRow.uploaded_at, RecordingRow.id)
+            rows = Page(n).of(session, select(RecordingRow), *key, newest_first=True)
+            return rows[:n]
+
     def recording(self, recording_id: str) -> RecordingRow | None:
         """One recording, None if there is none of that id."""
         with self._read() as session:

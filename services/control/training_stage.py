@@ -23,6 +23,11 @@ from services.control.upload import Upload
 _BUNDLE, _COMPARISON = "decoder.bmi", "comparison.json"
 
 
+def trainable_decoders() -> list[str]:
+    """Names of the decoders that there are to train; torch is not loaded for that."""
+    return sorted(point.name for point in entry_points(group="bmi_decoder.decoders"))
+
+
 def check_can_train(decoder: str) -> None:
     """Refuse a decoder that cannot be trained here.
 
@@ -35,7 +40,7 @@ def check_can_train(decoder: str) -> None:
         raise Problem(
             501, "this installation cannot train: it needs the training extra, pip install 'bmi-decoder[train]'"
         )
-    known = sorted(point.name for point in entry_points(group="bmi_decoder.decoders"))
+    known = trainable_decoders()
     if decoder not in known:
         raise bad_value(
             "decoder", f"no decoder {decoder!r} to train; there is: {', '.join(known)}", decoder, list(known)

@@ -11,7 +11,8 @@ from fastapi.staticfiles import StaticFiles
 from nicegui import ui
 
 from services.control.settings import ControlSettings
-from services.dashboard import overview_page, session_page
+from services.dashboard import calibrate_page, job_page, overview_page, session_page
+from services.dashboard.overview import Overview
 from services.dashboard.site import Site
 from services.dashboard.socket import LiveSessions
 from services.dashboard.streams import StreamWatch
@@ -48,8 +49,11 @@ def create_dashboard(control_app: FastAPI, settings: ControlSettings) -> FastAPI
         await lives.show(name, websocket)
 
     site = Site(control_app, settings, lives, watch)
-    overview_page.register(site)
+    overview = Overview(watch)
+    overview_page.register(site, overview)
+    calibrate_page.register(site, overview)
     session_page.register(site)
+    job_page.register(site)
     ui.run_with(
         app,
         title="bmi-decoder",

@@ -11,8 +11,7 @@ from services.control.tables import DecoderRow
 from services.dashboard.overview import Snapshot
 from services.dashboard.rest import RefusedError, Rest
 from services.dashboard.rows import Cell, KeyedTable
-from services.dashboard.sessions_table import confirmed
-from services.dashboard.site import button, show_refusal
+from services.dashboard.site import button, confirmed, show_refusal
 from services.dashboard.words import bytes_size
 
 

@@ -73,25 +73,10 @@ class EstimateFeed:
             records = records[records["t_source"] > records["t_source"][-1] - seconds]
         return self._thinned(records)
 
-    def figures(self) -> dict[str, Any] | None:
-        """Latency of the last minute: histogram, percentiles, stages; None without a bin."""
+    def minute(self) -> npt.NDArray[np.void] | None:
+        """All records of the last minute; None if there is none."""
         records = None if self._reader is None else self._reader.records()
-        if records is None or not len(records):
-            return None
-        figures = summarise(records)
-        if "latency_us" not in figures:
-            return None
-        real = records[(records["flags"] & int(Flag.HELD | Flag.ZEROED)) == 0]
-        latency = np.clip((real["t_publish"] - real["t_source"]) * 1e6, _EDGES_US[0], _EDGES_US[-1])
-        return {
-            "edges_us": _EDGES_US.round(1).tolist(),
-            "counts": np.histogram(latency, _EDGES_US)[0].tolist(),
-            "latency_us": figures["latency_us"],
-            "stages_us": figures["stages_us"],
-            "bins": len(real),
-            "filled": len(records) - len(real),
-            "seconds": figures["seconds"],
-        }
+        return records if records is not None and len(records) else None
 
     def close(self) -> None:
         """Let go of the flight recorder."""
@@ -101,3 +86,21 @@ class EstimateFeed:
 
     def _thinned(self, records: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
         return records if self.stride == 1 else records[records["sequence"] % self.stride == 0]
+
+
+def latency_figures(records: npt.NDArray[np.void]) -> dict[str, Any] | None:
+    """Latency of the last minute: histogram, percentiles, stages; None without a bin that was decoded from data."""
+    figures = summarise(records)
+    if "latency_us" not in figures:
+        return None
+    real = records[(records["flags"] & int(Flag.HELD | Flag.ZEROED)) == 0]
+    latency = np.clip((real["t_publish"] - real["t_source"]) * 1e6, _EDGES_US[0], _EDGES_US[-1])
+    return {
+        "edges_us": _EDGES_US.round(1).tolist(),
+        "counts": np.histogram(latency, _EDGES_US)[0].tolist(),
+        "latency_us": figures["latency_us"],
+        "stages_us": figures["stages_us"],
+        "bins": len(real),
+        "filled": len(records) - len(real),
+        "seconds": figures["seconds"],
+    }

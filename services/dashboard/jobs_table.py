@@ -5,11 +5,11 @@ from __future__ import annotations
 from nicegui import ui
 
 from bmi_decoder.jobs import JobInfo
+from services.dashboard import PATH
+from services.dashboard.job_progress import COLOURS
 from services.dashboard.rest import RefusedError, Rest
 from services.dashboard.rows import Cell, KeyedTable, StateCell
-from services.dashboard.site import button, show_refusal
-
-_COLOURS = {"queued": "searching", "done": "running", "cancelled": "stopped", "running": "starting"}
+from services.dashboard.site import button, link, show_refusal
 
 
 class JobsTable:
@@ -24,9 +24,9 @@ class JobsTable:
         self._table: KeyedTable[JobInfo] = KeyedTable(
             "Jobs",
             ("Job", "State", "Progress", "Message", "Asked for", "Actions"),
-            "No job yet. POST /v1/jobs trains a decoder on a stored recording.",
+            "No job yet. Calibrate, or train on a recording.",
             lambda job: job.id,
-            lambda job: _JobRow(rest, job.id),
+            lambda job: _JobRow(rest, job),
         )
 
     def update(self, jobs: list[JobInfo]) -> None:
@@ -35,19 +35,21 @@ class JobsTable:
 
 
 class _JobRow:
-    def __init__(self, rest: Rest, job: str) -> None:
-        self._rest, self._id = rest, job
-        self._kind, self._state = Cell(), StateCell()
+    def __init__(self, rest: Rest, job: JobInfo) -> None:
+        self._rest, self._id = rest, job.id
+        with ui.element("td"):
+            link(f"{job.kind} {job.request.get('decoder', '')}".strip(), f"{PATH}/jobs/{job.id}").classes("strong")
+            ui.label(job.id).classes("quiet")
+        self._state = StateCell()
         with ui.element("td"), ui.element("div").classes("pair"):
-            self._bar = ui.element("progress").props(f'max=1 value=0 aria-label="Progress of job {job}"')
+            self._bar = ui.element("progress").props(f'max=1 value=0 aria-label="Progress of job {job.id}"')
             self._share = ui.label()
         self._message, self._created = Cell(), Cell()
         with ui.element("td").classes("action"):
-            self._cancel = button("Cancel", self._end, label=f"Cancel job {job}")
+            self._cancel = button("Cancel", self._end, label=f"Cancel job {job.id}")
 
     def update(self, job: JobInfo) -> None:
-        self._kind.show(f"{job.kind} {job.request.get('decoder', '')}".strip(), job.id)
-        self._state.show(job.state, kind=_COLOURS.get(job.state, ""))
+        self._state.show(job.state, kind=COLOURS.get(job.state, ""))
         share = f"{job.progress:.0%}"
         if self._share.text != share:
             self._bar.props(f"value={job.progress:.3f}")

@@ -18,9 +18,11 @@ class Layout:
 
     Attributes
     ----------
+    bin_s : float
+        On the clock of the stream: a replay at speed X has bins of an Xth.
     outputs : tuple of (name, unit)
     lookahead_s : dict
-        By variant, in the order in which they are published.
+        By variant, in the order in which they are published; on the same clock.
     """
 
     decoder: str
@@ -40,9 +42,9 @@ class Layout:
         }
 
 
-def layout_of(status: SessionStatus, decoder: DecoderRow) -> Layout:
-    """The layout of a session as it is now."""
-    bin_s = float(decoder.manifest["bin_s"])
+def layout_of(status: SessionStatus, decoder: DecoderRow, speed: float) -> Layout:
+    """The layout of a session as it is now, whose stream is replayed at a speed."""
+    bin_s = float(decoder.manifest["bin_s"]) / speed
     filters = status.settings.output_filters or OutputFilterSettings.model_validate(decoder.manifest["output_filters"])
     lookahead = {"raw": 0.0} | {name: filter_lookahead(name, chosen) * bin_s for name, chosen in filters.items()}
     outputs = tuple((str(output["name"]), str(output["unit"])) for output in decoder.manifest["outputs"])

@@ -16,9 +16,10 @@ from services.control.context import Control
 from services.control.problem import Problem
 from services.control.sessions import current_status
 from services.dashboard.activity import SHOWN_S
-from services.dashboard.estimates import EstimateFeed
+from services.dashboard.estimates import EstimateFeed, latency_figures
 from services.dashboard.frame import pack_frame
 from services.dashboard.layout import Layout, layout_of
+from services.dashboard.live_r2 import WINDOW_S, live_r2
 from services.dashboard.neural import NeuralFeed
 from services.dashboard.sources import columns_of, neural_stream, true_movement
 from services.dashboard.streams import StreamWatch
@@ -73,6 +74,7 @@ class SessionLive:
         self._estimates: EstimateFeed | None = None
         self._neural: NeuralFeed | None = None
         self._truth: TruthFeed | None = None
+        self._speed = 1.0
 
     def join(self, viewer: Viewer) -> None:
         """Begin to send to a page, with what there is already."""
@@ -126,7 +128,7 @@ class SessionLive:
             self._send({"kind": "gone", "detail": problem.detail})
             return
         decoder = await asyncio.to_thread(self._control.store.decoder, self.status.decoder)
-        layout = None if decoder is None else layout_of(self.status, decoder)
+        layout = None if decoder is None else layout_of(self.status, decoder, self._speed)
         changed = layout != self._layout
         if layout is not None:
             if self._estimates is None or self._layout is None or self._layout.bin_s != layout.bin_s:
@@ -148,6 +150,8 @@ class SessionLive:
         found = neural_stream(streams, status.settings.stream)
         if found is not None and found.stream.rate_hz <= 0:
             found = None
+        if found is not None and found.description is not None:
+            self._speed = found.description.speed
         if self._neural is not None and (self._neural.lost or found is None or found.info is not self._neural.info):
             await self._neural.close()
             self._neural, changed = None, True
@@ -160,7 +164,7 @@ class SessionLive:
             await self._truth.close()
             self._truth, changed = None, True
         if self._truth is None and truth is not None and columns is not None:
-            self._truth, changed = TruthFeed(truth, columns, SHOWN_S), True
+            self._truth, changed = TruthFeed(truth, columns, WINDOW_S), True
         return changed
 
     def _send_samples(self) -> None:
@@ -172,8 +176,12 @@ class SessionLive:
             self._send(pack_frame({"kind": "samples"}, arrays))
 
     def _send_figures(self) -> None:
-        figures = None if self._estimates is None else self._estimates.figures()
+        records = None if self._estimates is None else self._estimates.minute()
+        figures = None if records is None else latency_figures(records)
         self._send({"kind": "latency", "figures": figures})
+        if records is not None and self._truth is not None and self._layout is not None:
+            lags, bin_s = self._layout.lookahead_s, self._layout.bin_s
+            self._send({"kind": "r2", "r2": live_r2(records, lags, bin_s, *self._truth.kept())})
 
     def _greeting(self) -> list[str | bytes]:
         messages: list[str | bytes] = []
@@ -182,7 +190,7 @@ class SessionLive:
         arrays = _arrays(
             None if self._estimates is None else self._estimates.history(SHOWN_S),
             None if self._neural is None else self._neural.history(),
-            None if self._truth is None else self._truth.history(),
+            None if self._truth is None else self._truth.history(SHOWN_S),
         )
         if arrays:
             messages.append(pack_frame({"kind": "samples"}, arrays))

@@ -1,40 +1,46 @@
-"""The overview: streams, sessions, decoders and jobs on one page."""
+"""The overview: streams, sessions, decoders, recordings and jobs on one page."""
 
 from __future__ import annotations
+
+from string import Template
 
 from fastapi import Request
 from nicegui import ui
 
+from services.control.recording_library import SUFFIXES
 from services.dashboard import PATH
 from services.dashboard.decoders_table import DecodersTable
 from services.dashboard.jobs_table import JobsTable
 from services.dashboard.overview import Overview
+from services.dashboard.recordings_table import RecordingsTable
 from services.dashboard.sessions_table import SessionsTable
-from services.dashboard.site import Site, page_frame
+from services.dashboard.site import Site, page_frame, section
 from services.dashboard.streams_table import StreamsTable
 
 _REFRESH_S = 1.0
-_UPLOAD = """<form id="upload" class="upload"><label for="bundle">Upload a decoder (.bmi)</label>
-<input id="bundle" type="file" accept=".bmi,.zip"><output id="upload-said" role="status"></output></form>"""
+_UPLOAD = """<form class="upload" data-path="$path"><label for="upload-$what">$label</label>
+<input id="upload-$what" type="file" accept="$accept"><output role="status"></output></form>"""
 
 
-def register(site: Site) -> None:
+def register(site: Site, overview: Overview) -> None:
     """Add the page."""
-    overview = Overview(site.watch)
 
     @ui.page("/")
     async def overview_page(request: Request) -> None:
         rest = site.rest(request)
         with page_frame(request, "Overview"):
             ui.html("<h1>Overview</h1>", sanitize=False)
-            with _section("Streams", "LSL streams that are visible to this machine now"):
+            with section("Streams", "LSL streams that are visible to this machine now"):
                 streams = StreamsTable(rest)
-            with _section("Sessions", "what is decoded, and how it fares"):
+            with section("Sessions", "what is decoded, and how it fares"):
                 sessions = SessionsTable(rest)
-            with _section("Decoders", "what streams can be decoded with"):
+            with section("Decoders", "what streams can be decoded with"):
                 decoders = DecodersTable(rest)
-                ui.html(_UPLOAD, sanitize=False)
-            with _section("Jobs", "training and other long work, newest first"):
+                _upload("decoder", "/v1/decoders", "Upload a decoder (.bmi)", ".bmi,.zip")
+            with section("Recordings", "what decoders can be trained on, newest first"):
+                recordings = RecordingsTable(rest)
+                _upload("recording", "/v1/recordings", "Upload a recording", ",".join(SUFFIXES))
+            with section("Jobs", "training and other long work, newest first"):
                 jobs = JobsTable(rest)
         ui.add_body_html(f'<script type="module" src="{PATH}/static/overview.js"></script>')
 
@@ -43,14 +49,12 @@ def register(site: Site) -> None:
             streams.update(now)
             sessions.update(now)
             decoders.update(now)
+            recordings.update(now.recordings)
             jobs.update(now.jobs)
 
         await refresh()
         ui.timer(_REFRESH_S, refresh)
 
 
-def _section(title: str, about: str) -> ui.element:
-    section = ui.element("section").classes("panel").props(f'aria-label="{title}"')
-    with section:
-        ui.html(f"<h2>{title}</h2><p>{about}</p>", sanitize=False).classes("heading")
-    return section
+def _upload(what: str, path: str, label: str, accept: str) -> None:
+    ui.html(Template(_UPLOAD).substitute(what=what, path=path, label=label, accept=accept), sanitize=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from importlib.resources import files
 from string import Template
+from urllib.parse import urlencode
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
@@ -39,7 +40,9 @@ def register(site: Site) -> None:
                 )
                 with ui.element("div").classes("acts"):
                     controls = SessionControls(rest, name)
-                    recording = RecordingControl(rest, name)
+                    with ui.element("div").classes("controls"):
+                        recording = RecordingControl(rest, name)
+                        link("Calibrate a decoder for it", f"{PATH}/calibrate?{urlencode({'session': name})}")
             ui.html(panels.substitute(name=escape(name)), sanitize=False).classes("grid-host")
         ui.add_body_html(f'<script type="module" src="{PATH}/static/session.js"></script>')
 

@@ -13,7 +13,7 @@ from services.dashboard.fit import decoder_label
 from services.dashboard.overview import Snapshot
 from services.dashboard.rest import RefusedError, Rest, session_path
 from services.dashboard.rows import Cell, KeyedTable, StateCell
-from services.dashboard.site import button, link, show_refusal
+from services.dashboard.site import button, confirmed, link, show_refusal
 from services.dashboard.words import milliseconds
 
 _AT_REST = ("stopped", "failed")
@@ -93,15 +93,3 @@ class _SessionRow:
                 await self._rest.delete(session_path(self._name))
             except RefusedError as error:
                 show_refusal(error)
-
-
-async def confirmed(question: str, verb: str) -> bool:
-    """Ask before something that cannot be undone."""
-    with ui.dialog() as dialog, ui.element("div").classes("ask"):
-        ui.label(question)
-        with ui.element("div").classes("pair"):
-            button(verb, lambda: dialog.submit(True), primary=True)
-            button("Cancel", lambda: dialog.submit(False)).props("autofocus")
-    answer = await dialog
-    dialog.delete()
-    return bool(answer)

@@ -18,6 +18,7 @@ from services.dashboard.streams import StreamWatch
 
 _THEMES = {"auto": None, "light": False, "dark": True}
 _THEME_COOKIE = "bmi_theme"
+_PAGES = {"Overview": f"{PATH}/", "Calibrate": f"{PATH}/calibrate"}
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,12 @@ def page_frame(request: Request, title: str) -> Iterator[None]:
         ui.html('<a href="#content">Skip to content</a>', sanitize=False).classes("skip")
         with ui.element("nav").props('aria-label="Pages"'):
             link("bmi-decoder", f"{PATH}/").classes("brand")
-            if title != "Overview":
-                link("Overview", f"{PATH}/")
+            for name, path in _PAGES.items():
+                if title == name:
+                    ui.label(name).props('aria-current="page"').classes("here")
+                else:
+                    link(name, path)
+            if title not in _PAGES:
                 ui.label(title).props('aria-current="page"').classes("here")
         with ui.element("div").classes("tools"):
             link("REST", "/docs")
@@ -65,6 +70,14 @@ def page_frame(request: Request, title: str) -> Iterator[None]:
             ).props("dense outlined options-dense").classes("theme")
     with ui.element("main").props('id="content" tabindex="-1"'):
         yield
+
+
+def section(title: str, about: str, classes: str = "") -> ui.element:
+    """A panel with a heading; its content is what is built inside the ``with`` block."""
+    panel = ui.element("section").classes(f"panel {classes}").props(f'aria-label="{title}"')
+    with panel:
+        ui.html(f"<h2>{title}</h2><p>{about}</p>", sanitize=False).classes("heading")
+    return panel
 
 
 def link(words: str, path: str) -> ui.element:
@@ -87,3 +100,15 @@ def button(word: str, act: Callable[[], object], primary: bool = False, label: s
 def show_refusal(error: RefusedError) -> None:
     """Show what REST has answered, until it is closed."""
     ui.notify(str(error), type="negative", position="top", timeout=0, close_button="Close", multi_line=True)
+
+
+async def confirmed(question: str, verb: str) -> bool:
+    """Ask before something that cannot be undone."""
+    with ui.dialog() as dialog, ui.element("div").classes("ask"):
+        ui.label(question)
+        with ui.element("div").classes("pair"):
+            button(verb, lambda: dialog.submit(True), primary=True)
+            button("Cancel", lambda: dialog.submit(False)).props("autofocus")
+    answer = await dialog
+    dialog.delete()
+    return bool(answer)

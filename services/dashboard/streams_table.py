@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from nicegui import ui
 
 from bmi_decoder.rest_models import SessionStatus
+from services.dashboard import PATH
 from services.dashboard.fit import Fit, fits
+from services.dashboard.one_click import decode_stream
 from services.dashboard.overview import Snapshot
-from services.dashboard.rest import RefusedError, Rest, session_path
+from services.dashboard.rest import RefusedError, Rest
 from services.dashboard.rows import Cell, KeyedTable, StateCell
-from services.dashboard.site import button, show_refusal
+from services.dashboard.site import button, link, show_refusal
 from services.dashboard.sources import KINEMATICS
 from services.dashboard.streams import WatchedStream
 from services.dashboard.words import clock, duration
@@ -28,7 +31,6 @@ class StreamItem:
     watched: WatchedStream
     session: SessionStatus | None
     fits: list[Fit]
-    names: frozenset[str]
 
 
 class StreamsTable:
@@ -45,22 +47,18 @@ class StreamsTable:
             ("Stream", "#Channels", "#Rate", "Source", "Since", "Health", "Decode"),
             "No LSL stream is visible. Start the rig, in the same network and with the same LSL configuration.",
             lambda item: item.watched.info.uid(),
-            lambda item: _StreamRow(rest),
+            lambda item: _StreamRow(rest, item.watched.stream.name),
         )
 
     def update(self, now: Snapshot) -> None:
         """Show a snapshot."""
-        names = frozenset(status.name for status in now.sessions)
         self._table.update(
-            [
-                StreamItem(watched, _session_of(watched, now.sessions), _fits(watched, now), names)
-                for watched in now.streams
-            ]
+            [StreamItem(watched, _session_of(watched, now.sessions), _fits(watched, now)) for watched in now.streams]
         )
 
 
 class _StreamRow:
-    def __init__(self, rest: Rest) -> None:
+    def __init__(self, rest: Rest, name: str) -> None:
         self._rest = rest
         self._item: StreamItem | None = None
         self._shown: tuple[object, ...] = ()
@@ -71,6 +69,7 @@ class _StreamRow:
                 self._decoder = ui.select({}, label="Decoder").props("dense outlined options-dense").classes("grow")
                 self._button = button("Decode", self._decode, primary=True)
             self._note = ui.label().classes("quiet")
+            self._calibrate = link("Calibrate a decoder on it", f"{PATH}/calibrate?{urlencode({'neural': name})}")
             self._unfit = ui.html("", sanitize=False).classes("quiet")
 
     def update(self, item: StreamItem) -> None:
@@ -96,6 +95,7 @@ class _StreamRow:
         is_truth = item.watched.stream.type.lower() == KINEMATICS
         usable = item.session is None and bool(fitting) and not is_truth and item.watched.gone_at is None
         self._start.set_visibility(usable)
+        self._calibrate.set_visibility(not is_truth and item.watched.gone_at is None)
         if fitting:
             value = self._decoder.value if self._decoder.value in fitting else next(iter(fitting))
             self._decoder.set_options(fitting, value=value)
@@ -105,7 +105,7 @@ class _StreamRow:
         if is_truth:
             note = "true movement: shown beside the estimates of its session"
         elif not item.fits:
-            note = "upload a decoder first"
+            note = "no decoder yet: upload one, or calibrate one"
         elif not fitting:
             note = "no decoder fits"
         self._note.set_text(note)
@@ -119,43 +119,17 @@ class _StreamRow:
             return
         self._button.disable()
         try:
-            name = await start_decoding(self._rest, item, str(self._decoder.value))
+            stream = item.watched.stream
+            wanted = {"name": stream.name, "type": stream.type}
+            if stream.source_id:
+                wanted["source_id"] = stream.source_id
+            name = await decode_stream(self._rest, wanted, str(self._decoder.value))
         except RefusedError as error:
             show_refusal(error)
             return
         finally:
             self._button.enable()
         ui.navigate.to(f"/sessions/{name}")
-
-
-async def start_decoding(rest: Rest, item: StreamItem, decoder: str) -> str:
-    """From a stream to a running session; gives its name.
-
-    Raises
-    ------
-    RefusedError
-    """
-    stream = item.watched.stream
-    wanted = {"name": stream.name, "type": stream.type}
-    if stream.source_id:
-        wanted["source_id"] = stream.source_id
-    name = _free_name(stream.name, item.names)
-    await rest.post("/v1/sessions", {"name": name, "stream": wanted, "decoder": decoder})
-    await rest.post(f"{session_path(name)}/start")
-    return name
-
-
-def _free_name(stream: str, taken: frozenset[str]) -> str:
-    """A session name after a stream that no other session has.
-
-    Examples
-    --------
-    >>> _free_name("Cerebus (left)", frozenset({"Cerebus-left"}))
-    'Cerebus-left-2'
-    """
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", stream).strip("-_")[:56] or "session"
-    candidates = (stem, *(f"{stem}-{n}" for n in range(2, len(taken) + 3)))
-    return next(name for name in candidates if name not in taken)
 
 
 def _fits(watched: WatchedStream, now: Snapshot) -> list[Fit]:

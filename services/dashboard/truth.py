@@ -1,4 +1,4 @@
-"""The true movement, from a kinematics stream, thinned to what a screen can show."""
+"""The true movement, from a kinematics stream: all of the last minute, and thinned to what a screen can show."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class TruthFeed:
     columns : list of int
         Its channel for each output of the decoder.
     kept_s : float
-        How much of it a page that comes later gets to see.
+        How much of it is kept.
     """
 
     def __init__(self, watched: WatchedStream, columns: list[int], kept_s: float) -> None:
@@ -41,22 +41,28 @@ class TruthFeed:
         return self._inlet.lost
 
     def new(self) -> Samples:
-        """Stamps (n,) and movement (n, K) since the last call."""
+        """Stamps (n,) and movement (n, K) since the last call, thinned."""
         stamps, samples = self._inlet.pull()
         first = -self._passed % self._stride
         self._passed += len(stamps)
-        new = stamps[first :: self._stride], samples[first :: self._stride, self._columns]
-        if len(new[0]):
-            self._kept.append(new)
-            while self._kept[0][0][-1] < new[0][-1] - self._kept_s:
+        movement = samples[:, self._columns]
+        if len(stamps):
+            self._kept.append((stamps, movement))
+            while self._kept[0][0][-1] < stamps[-1] - self._kept_s:
                 self._kept.popleft()
-        return new
+        return stamps[first :: self._stride], movement[first :: self._stride]
 
-    def history(self) -> Samples:
-        """What has been given so far, as far as it is kept."""
+    def kept(self) -> Samples:
+        """All that is kept, not thinned."""
         if not self._kept:
             return np.empty(0), np.empty((0, len(self._columns)), np.float32)
         return np.concatenate([t for t, _ in self._kept]), np.concatenate([x for _, x in self._kept])
+
+    def history(self, seconds: float) -> Samples:
+        """The newest seconds of what has been given so far, thinned."""
+        stamps, movement = self.kept()
+        first = int(np.searchsorted(stamps, stamps[-1] - seconds)) if len(stamps) else 0
+        return stamps[first :: self._stride], movement[first :: self._stride]
 
     async def close(self) -> None:
         """Stop receiving."""

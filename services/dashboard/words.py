@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from services.control.tables import RecordingRow
+
 _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
 
 
@@ -52,3 +54,8 @@ def bytes_size(n: float) -> str:
             return f"{n:.0f} {unit}" if unit == "B" else f"{n:.1f} {unit}"
         n /= 1000
     return f"{n:.1f} GB"
+
+
+def recording_words(row: RecordingRow) -> str:
+    """A recording in a few words."""
+    return f"{row.file_name} · {row.id[:8]}"

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from services.dashboard.activity import ChannelActivity
-from services.dashboard.estimates import EstimateFeed
+from services.dashboard.estimates import EstimateFeed, latency_figures
 from services.dashboard.frame import pack_frame
 from services.worker.flight import FlightWriter
 
@@ -37,7 +37,8 @@ def test_estimates_come_once_and_thinned(tmp_path: Path) -> None:
     assert history is not None and history["sequence"].tolist() == [0, 4, 8]
     second = feed.new()
     assert second is not None and second["outputs"].tolist() == [[12.0, -12.0]]
-    figures = feed.figures()
+    records = feed.minute()
+    figures = None if records is None else latency_figures(records)
     assert figures is not None
     assert (figures["bins"], figures["filled"], sum(figures["counts"])) == (12, 1, 12)
     assert abs(figures["latency_us"]["p50"] - 300) < 1

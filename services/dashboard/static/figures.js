@@ -32,6 +32,15 @@ export class Figures {
     set("f-endpoint", status.state === "running" || status.state === "searching" ? status.endpoint.replace("tcp://", "") : "–");
   }
 
+  // R² of the estimate that the cursor shows.
+  showR2(told, truth) {
+    const variant = document.getElementById("variant").value;
+    const value = told?.r2[variant] ?? null;
+    set("f-r2", value === null ? "–" : value.toFixed(3));
+    set("f-r2-about", value !== null ? `${variant.replace("_", " ")}, ${Math.round(told.seconds)} s`
+      : truth ? "collecting" : "no true movement");
+  }
+
   setState(state, message) {
     const badge = document.getElementById("state");
     set("state", state);

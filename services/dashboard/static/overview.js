@@ -1,14 +1,15 @@
-// Uploads a decoder from the overview page straight to REST.
+// Uploads decoders and recordings from the overview page straight to REST.
 
 document.addEventListener("change", async ({ target }) => {
-  if (target.id !== "bundle" || !target.files.length) return;
-  const said = document.getElementById("upload-said");
+  const form = target.closest("form.upload");
+  if (!form || !target.files.length) return;
+  const said = form.querySelector("output");
   const body = new FormData();
   body.append("file", target.files[0]);
   said.className = "";
   said.textContent = `uploading ${target.files[0].name} ...`;
   try {
-    const answer = await fetch("/v1/decoders", { method: "POST", body });
+    const answer = await fetch(form.dataset.path, { method: "POST", body });
     const told = await answer.json();
     said.textContent = answer.ok ? `stored as ${told.id}` : told.detail;
     said.className = answer.ok ? "good" : "bad";
@@ -20,5 +21,5 @@ document.addEventListener("change", async ({ target }) => {
 });
 
 document.addEventListener("submit", (event) => {
-  if (event.target.id === "upload") event.preventDefault();
+  if (event.target.matches("form.upload")) event.preventDefault();
 });

@@ -19,7 +19,7 @@ function begin() {
   const estimates = new Samples(SHOWN_S + 1), truth = new Samples(SHOWN_S + 1);
   const traces = new Traces(estimates, truth), cursor = new Cursor(), activity = new Activity();
   const latency = new Latency(), timeline = new Timeline(), figures = new Figures();
-  let waiting = false, shown = "";
+  let waiting = false, shown = "", truthName = null;
 
   function draw() {
     waiting = false;
@@ -32,6 +32,8 @@ function begin() {
     layout(message) {
       figures.showLayout(message);
       activity.setLayout(message);
+      truthName = message.truth;
+      figures.showR2(null, truthName);
       if (!message.outputs) return;
       const shape = JSON.stringify([message.outputs, message.variants, message.truth]);
       if (shape === shown) return;
@@ -52,6 +54,10 @@ function begin() {
     },
     latency(message) {
       latency.show(message.figures);
+    },
+    r2(message) {
+      figures.showR2(message.r2, truthName);
+      if (traces.layout) traces.showR2(message.r2);
     },
     events(message) {
       timeline.add(message.events);

@@ -25,12 +25,21 @@ export class Traces {
   setLayout(layout) {
     this.layout = layout;
     this.reach = layout.outputs.map(() => 0);
-    const names = layout.variants.map(({ name, lookahead_s }) => [
+    this.showR2(null);
+  }
+
+  // The legend, with the R² of each variant where the true movement is known.
+  showR2(told) {
+    const names = this.layout.variants.map(({ name, lookahead_s }) => [
       name,
       name.replace("_", " ") + (lookahead_s ? `, ${figure(lookahead_s * 1000)} ms behind` : ""),
+      told?.r2[name] ?? null,
     ]);
-    if (layout.truth) names.push(["truth", "true"]);
-    document.getElementById("legend").innerHTML = names.map(([key, words]) => `<li class="${key}">${words}</li>`).join("");
+    if (this.layout.truth) names.push(["truth", "true", null]);
+    const html = names.map(([key, words, r2]) =>
+      `<li class="${key}">${words}${r2 === null ? "" : ` <b>R² ${r2.toFixed(2)}</b>`}</li>`).join("");
+    const legend = document.getElementById("legend");
+    if (legend.innerHTML !== html) legend.innerHTML = html;
   }
 
   draw() {
@@ -78,10 +87,12 @@ export class Traces {
   scale(k) {
     let largest = 0;
     const stride = this.layout.outputs.length;
-    const from = this.estimates.newest - SHOWN_S;
-    for (let i = this.estimates.times.length - 1; i >= 0 && this.estimates.times[i] > from; i--) {
-      const row = this.estimates.rows[i];
-      for (let at = k; at < row.length; at += stride) if (Math.abs(row[at]) > largest) largest = Math.abs(row[at]);
+    for (const samples of this.layout.truth ? [this.estimates, this.truth] : [this.estimates]) {
+      const from = samples.newest - SHOWN_S;
+      for (let i = samples.times.length - 1; i >= 0 && samples.times[i] > from; i--) {
+        const row = samples.rows[i];
+        for (let at = k; at < row.length; at += stride) if (Math.abs(row[at]) > largest) largest = Math.abs(row[at]);
+      }
     }
     const wanted = roundUp(largest);
     if (wanted > this.reach[k] || wanted < this.reach[k] / 2.5) this.reach[k] = wanted;
