@@ -95,8 +95,9 @@ def in_browser(control: ControlClient, url: str, stream: str, options: argparse.
         page.get_by_role("link", name="Calibrate a decoder").click()
         usable, r2 = walk.calibrate(page, options.second, options.again, PATIENCE_S)
         said(f"calibrated {options.second}: {usable:,} usable bins; R2 {r2}")
-        for words in page.locator("tr[data-variant=low_latency]").all_inner_texts():
-            said("  part, estimate, R2, each, same bins, new, in use, gain: " + " | ".join(words.split("\t")))
+        for compared in page.locator("tr[data-variant=low_latency]").all():
+            cells = compared.locator("td").all_inner_texts()
+            said("  part, estimate, R2, of each output, same bins, new, in use, gain: " + " | ".join(cells))
         page.get_by_role("button", name="Deploy").click()
         page.get_by_role("link", name="Watch session").click()
         expect(page.locator("#f-revision")).to_have_text("2")

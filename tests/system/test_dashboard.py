@@ -6,30 +6,22 @@ With ``BMI_PICTURES`` set to a folder, the pictures of the documentation are wri
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from benchmarks import browser_walk as walk
+from bmi_decoder.errors import InputError
 from services.demo.bundle import LIVE_SEED, SUBJECT, demo_bundle
 from tests.control.support import write_linear_bundle
-from tests.system.conftest import Control, Spawn
-from tests.system.support import eventually
+from tests.system.conftest import Control, Spawn, serve
+from tests.system.support import DEADLINE_S, eventually
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 PICTURES = os.environ.get("BMI_PICTURES")
 WAIT_MS = 20_000
 expect.set_options(timeout=WAIT_MS)
@@ -43,13 +35,12 @@ UNNAMED = f"""() => [...document.querySelectorAll('button, a, input, select, [ro
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    if found is None:
-        pytest.skip("no Chromium on this machine: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+    try:
+        walk.chromium()
+    except InputError as error:
+        pytest.skip(str(error))
+    with walk.browser() as browser:
         yield browser
-        browser.close()
 
 
 class Watched:
@@ -82,7 +73,7 @@ def watched(browser: Browser, control: Control) -> Iterator[Watched]:
     watched.close()
 
 
-def test_from_stream_to_cursor_to_swap_to_stop(
+def test_from_stream_to_cursor_to_swap_to_rollback(
     watched: Watched, control: Control, spawn: Spawn, stream_name: str, linear_bundle: Path, tmp_path: Path
 ) -> None:
     page, client = watched.page, control.client
@@ -99,7 +90,7 @@ def test_from_stream_to_cursor_to_swap_to_stop(
     row.get_by_text("not fit: why?").click()
     expect(row).to_contain_text(f"has 96 channels, the decoder was trained on {unfit.n_channels}")
     row.get_by_text("not fit: why?").click()
-    choose(page, row, best.id)
+    walk.choose(page, row, "Decoder", best.id[:8])
     page.get_by_role("button", name=f"Decode {stream}", exact=True).click()
     page.wait_for_url(f"**/dashboard/sessions/{stream}")
 
@@ -112,26 +103,20 @@ def test_from_stream_to_cursor_to_swap_to_stop(
     eventually(lambda: float(page.locator("#histogram").get_attribute("data-p99") or 0), lambda p99: p99 > 0)
     expect(page.locator("#legend")).to_contain_text("true")
     expect(page.locator("#events")).to_contain_text("running, revision 1")
-    check_looks(page)
+    if PICTURES:
+        page.wait_for_timeout(12_000)
+    check_looks(page, "dashboard")
     check_keyboard(page)
 
-    recording = page.get_by_role("group", name="Recording")
-    recording.get_by_role("button", name="Record").click()
-    expect(recording.get_by_role("status")).to_contain_text("recording 0:0")
-    recording.get_by_role("button", name="Stop recording").click()
-    expect(page.get_by_text("Stored as recording")).to_be_visible()
-    assert client.recordings()[-1].file_name.endswith(".xdf")
-
     head = page.get_by_role("group", name="Session controls")
-    choose(page, head, other.id)
+    walk.choose(page, head, "Decoder", other.id[:8])
     head.get_by_role("button", name="Swap decoder").click()
     expect(page.locator("#f-revision")).to_have_text("2")
     assert client.session(stream).decoder == other.id
     head.get_by_role("button", name="Roll back").click()
     expect(page.locator("#f-revision")).to_have_text("1")
     expect(page.locator("#events")).to_contain_text("rolled back")
-    head.get_by_role("button", name="Stop").click()
-    expect(state).to_have_text("stopped")
+    walk.stop(page)
     assert client.session(stream).state == "stopped"
 
     page.get_by_role("link", name="Overview").click()
@@ -140,34 +125,63 @@ def test_from_stream_to_cursor_to_swap_to_stop(
     eventually(lambda: [status.name for status in client.sessions()], lambda names: stream not in names)
 
 
-def choose(page: Page, where: Locator, decoder: str) -> None:
-    """Choose a decoder with the keyboard alone."""
-    box = where.get_by_role("combobox", name="Decoder")
-    box.focus()
-    box.press("Enter")
-    option = page.get_by_role("option").filter(has_text=decoder[:8])
-    expect(option).to_be_visible()
-    focused = page.locator("[role=option].q-manual-focusable--focused")
-    for _ in range(50):
-        if focused.count() and focused.inner_text() == option.inner_text():
-            break
-        box.press("ArrowDown")
-    box.press("Enter")
-    expect(option).to_be_hidden()
-    expect(where).to_contain_text(decoder[:8])
+@pytest.mark.skipif(find_spec("torch") is None, reason="needs the training extra")
+def test_from_an_empty_directory_to_training_on_what_was_recorded(
+    browser: Browser, spawn: Spawn, stream_name: str, tmp_path: Path
+) -> None:
+    """The walk of benchmarks/calibration.py with a few seconds of data, and what is given up on the way."""
+    control = serve(spawn("serve", "--port", "0", "--data-dir", tmp_path / "data"), tmp_path / "data")
+    client, stream = control.client, "M1-array" if PICTURES else stream_name
+    spawn("rig", "simulated", "--stream", stream, "--subject", str(SUBJECT), "--no-wait")
+    watched = Watched(browser, control.url)
+    page = watched.page
+    walk.find_stream(page, stream).get_by_role("link", name="Calibrate").click()
+    page.get_by_label("Seconds to collect").fill("600")
+    check_looks(page, "calibrate")
+    page.get_by_role("button", name="Collect and train").click()
+    page.wait_for_url("**/jobs/*")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#job-message")).to_have_text("Cancelled; nothing was kept.")
+    assert client.recordings() == client.decoders() == [] and not list((control.data_dir / "jobs").iterdir())
+
+    walk.find_stream(page, stream).get_by_role("link", name="Calibrate").click()
+    usable, r2 = walk.calibrate(page, "kalman", 8, DEADLINE_S)
+    job = client.jobs()[0]
+    assert job.result is not None and usable == job.result["collected"]["usable"] > 1900
+    assert r2["validation raw"] == pytest.approx(job.result["metrics"]["validation"]["raw"]["r2"], abs=6e-4)
+    check_looks(page, "calibration")
+    walk.decode_with_it(page, stream)
+    _, about = walk.live_r2(page, DEADLINE_S)
+    assert about.startswith("low latency")
+    other = client.upload_decoder(write_linear_bundle(tmp_path / "other.bmi", gain=0.002, n_channels=96))
+    walk.record(page)
+    head = page.get_by_role("group", name="Session controls")
+    walk.choose(page, head, "Decoder", other.id[:8])
+    head.get_by_role("button", name="Swap decoder").click()
+    expect(page.locator("#f-revision")).to_have_text("2")
+    # The figure is of the decoder that decodes now.
+    expect(page.locator("#f-r2")).to_have_text("–")
+    walk.live_r2(page, DEADLINE_S)
+    walk.stop_recording(page)
+    walk.stop(page)
+    walk.export(page, DEADLINE_S)
+    walk.train_again(page, "kalman", DEADLINE_S)
+    page.get_by_role("button", name="Deploy").click()
+    expect(page.get_by_text(f"Deployed to session {stream} as revision 3.")).to_be_visible()
+    assert client.session(stream).decoder == client.jobs()[0].result["decoder"]  # type: ignore[index]
+    watched.close()
+    client.close()
 
 
-def check_looks(page: Page) -> None:
+def check_looks(page: Page, name: str) -> None:
     """Nothing is without a name or beyond the screen, in light and dark."""
-    if PICTURES:
-        page.wait_for_timeout(12_000)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         ground = "rgb(243, 245, 248)" if scheme == "light" else "rgb(15, 20, 28)"
         expect(page.locator("body")).to_have_css("background-color", ground)
         assert page.evaluate("document.documentElement.scrollWidth") <= 1280
         assert page.evaluate(UNNAMED) == []
-        picture(page, f"dashboard-{scheme}.png")
+        picture(page, f"{name}-{scheme}.png")
     page.emulate_media(color_scheme="light")
 
 
