@@ -131,6 +131,7 @@ class FlightWriter:
             with open(temporary, "w+b") as file:
                 # Written and not only made as long: what is not on the disk would be asked for in the middle of a bin.
                 file.write(bytes(HEADER_SIZE + self._n_records * self._record_size))
+                file.flush()
                 self._map = mmap.mmap(file.fileno(), 0)
         except OSError as error:
             temporary.unlink(missing_ok=True)

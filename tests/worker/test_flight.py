@@ -113,6 +113,12 @@ def test_all_of_it_is_in_memory_and_on_the_disk_before_the_first_bin(path: Path)
     kept.close()
 
 
+def test_a_worker_that_cannot_begin_leaves_its_reason_in_a_small_one(path: Path) -> None:
+    FlightWriter(path, 1.0, 0, 2).set_state(WorkerState.failed, 2, "no such bundle")
+    status = FlightReader(path).status()
+    assert (status.state, status.message, status.revision) == ("failed", "no such bundle", 2)
+
+
 def test_a_disk_without_room_is_one_clear_error(path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
