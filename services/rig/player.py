@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import chain, islice
 
 import pylsl
 
@@ -35,15 +36,18 @@ class Player(OutletPlayer):
         speed: float,
         push_log: RowLogWriter | None = None,
     ) -> None:
-        self._source, self._speed, self._log = source, speed, push_log
+        self._speed, self._log = speed, push_log
         self._neural, self._kinematics = outlets
+        # Now, not when the clock runs: a subject takes a second before its first bin, and would begin that late.
+        blocks = source.blocks()
+        self._blocks = chain(list(islice(blocks, 1)), blocks)
         super().__init__(self._neural)
 
     def play(self) -> None:
-        """Push all bins."""
+        """Push all bins, once."""
         sharpen_sleep()
         start = pylsl.local_clock()
-        for ends, counts, kinematics in self._source.blocks():
+        for ends, counts, kinematics in self._blocks:
             stamps = (start + ends / self._speed).tolist()
             for i, stamp in enumerate(stamps):
                 remaining = stamp - pylsl.local_clock()

@@ -74,6 +74,19 @@ def test_bins_are_pushed_on_their_grid_and_never_early(outlets: tuple[Outlet, Ou
     assert all(moment >= stamp - 1e-4 for moment, stamp in zip(neural.moments, neural.stamps, strict=True))
 
 
+def test_what_takes_time_before_the_first_bin_is_done_before_the_clock_runs() -> None:
+    """Or the rig begins late, catches up in a burst, and a receiver's buffer overflows."""
+    first_made = []
+
+    class Slow(Ramp):
+        def blocks(self) -> Iterator[Block]:
+            first_made.append(True)
+            yield from super().blocks()
+
+    Player(Slow(), cast(Any, (Outlet(), Outlet())), 20.0)
+    assert first_made
+
+
 def test_pushes_are_logged(outlets: tuple[Outlet, Outlet], tmp_path: Path) -> None:
     player(outlets, log=RowLogWriter(tmp_path / "pushes", 2)).play()
     rows = RowLogReader(tmp_path / "pushes").new_rows()
