@@ -42,10 +42,10 @@ format: $(STAMP) ## rewrite the code in the house style
 	$(BIN)/ruff format .
 
 unit: $(STAMP) ## tests without processes, and the examples in the docstrings
-	OMP_NUM_THREADS=1 $(BIN)/pytest --ignore=tests/system --numprocesses auto --dist loadfile --durations 20
+	OMP_NUM_THREADS=1 $(BIN)/pytest --ignore=tests/system --numprocesses auto --dist worksteal --durations 20
 
 system: $(STAMP) ## tests that start real processes
-	$(BIN)/pytest tests/system --numprocesses auto --dist loadfile --durations 20
+	$(BIN)/pytest tests/system --numprocesses auto --dist worksteal --durations 20
 
 fuzz-rest: $(STAMP) ## 10,000 requests made from the OpenAPI document, valid and not
 	PYTHONPATH=. $(BIN)/python benchmarks/fuzz_rest.py --cases 14500

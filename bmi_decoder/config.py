@@ -151,6 +151,9 @@ class SessionSettings(Settings):
     max_gap_s: float = Field(
         1.0, ge=0, description="A longer gap always resets the decoder: filling it would only invent data."
     )
+    max_age_s: float = Field(
+        0.2, ge=0, description="Estimates of filled bins further than this behind real data are flagged invalid."
+    )
     endpoint: str = Field("tcp://127.0.0.1:0", description="Where estimates are published; port 0 picks a free one.")
     realtime: RealtimeSettings = Field(RealtimeSettings(), description="How the worker keeps its deadlines.")
 

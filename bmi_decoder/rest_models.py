@@ -13,6 +13,7 @@ from bmi_decoder.config import (
     SessionSettings,
     StreamSettings,
 )
+from bmi_decoder.stream_health import StreamHealth
 
 SessionState = Literal["stopped", "starting", "searching", "running", "failed"]
 
@@ -85,6 +86,7 @@ class SessionStatus(BaseModel):
     bins_invalid: int = Field(description="Bins with input or output that was not finite.")
     latency_us: Latency | None = Field(description="From bin complete to published; null without data.")
     last_bin_age_s: float | None = Field(description="Seconds since the newest bin; null before the first.")
+    stream: StreamHealth | None = Field(None, description="How its stream is; null while there is no worker.")
     restarts: int = Field(description="Times the worker died and was started again since the last start.")
     exit_code: int | None = Field(None, description="Of the last worker that ended; negative is a signal.")
     pid: int | None = Field(None, description="Process of the worker, null when there is none.")
@@ -122,6 +124,7 @@ class SessionChange(BaseModel):
     )
     gap_policy: Literal["hold", "zero", "reset"] | None = None
     max_gap_s: float | None = None
+    max_age_s: float | None = None
     endpoint: str | None = None
     realtime: RealtimeSettings | None = None
 

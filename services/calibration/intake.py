@@ -129,7 +129,7 @@ class StreamIntake:
     def _look(self) -> None:
         if self._search is None:
             self._search = StreamSearch(self._wanted, self._found.visible)
-        info = self._search.poll(self._lost_uid)
+        info = self._search.poll({self._lost_uid})
         if info is not None:
             self._search = None
             self._resets.append(self.n)

@@ -36,12 +36,12 @@ async def session_status(row: StoredSession, session: Supervised) -> SessionStat
         return None
     state, message = found
     figures: dict[str, Any] = dict(row.last or {}) if live is None else {}
-    endpoint, revision, age, realtime = settings.endpoint, row.revision, None, []
+    endpoint, revision, age, realtime, stream = settings.endpoint, row.revision, None, [], None
     if live is not None and live.status is not None:
         said = live.status
         latency = await session.recent_latency_us()
         figures = {name: getattr(said, name) for name in _COUNTERS} | {"latency_us": latency}
-        age, realtime = said.last_bin_age_s, said.realtime
+        age, realtime, stream = said.last_bin_age_s, said.realtime, said.stream
         endpoint = said.endpoint or endpoint
         # In mid-swap the store has the rest of the answer too.
         revision = said.revision if session.swapping_to is None else revision
@@ -56,6 +56,7 @@ async def session_status(row: StoredSession, session: Supervised) -> SessionStat
         **{name: figures.get(name, 0) for name in _COUNTERS},
         latency_us=None if figures.get("latency_us") is None else Latency(**figures["latency_us"]),
         last_bin_age_s=age,
+        stream=stream,
         restarts=row.restarts,
         exit_code=figures.get("exit_code"),
         pid=None if live is None else live.pid,

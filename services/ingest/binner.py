@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,9 +28,6 @@ class BinSink(Protocol):
     def reset(self) -> None:
         """Time is missing here: what follows does not continue what was."""
 
-    def event(self, event: str, **details: Any) -> None:
-        """Something happened that a user must know."""
-
 
 class Binner:
     """Turns a stream of samples into bins on the session's time grid.
@@ -43,7 +41,11 @@ class Binner:
         some samples are missing keeps the counts that came, flagged like a filled one.
     max_gap_s : float
         A longer gap is never filled.
+    max_age_s : float
+        A filled bin that ends further than this behind the last that came whole is flagged invalid.
     sink : BinSink
+    say : callable
+        ``say(event, **details)``: something is wrong with the sample at hand, and a user must know.
 
     Attributes
     ----------
@@ -53,11 +55,20 @@ class Binner:
         Bins received complete; bins with missing samples; samples dropped because their place was taken.
     """
 
-    def __init__(self, row: npt.NDArray[np.float32], gap_policy: GapPolicy, max_gap_s: float, sink: BinSink) -> None:
-        self._row, self._policy, self._max_gap_s, self._sink = row, gap_policy, max_gap_s, sink
+    def __init__(
+        self,
+        row: npt.NDArray[np.float32],
+        gap_policy: GapPolicy,
+        max_gap_s: float,
+        max_age_s: float,
+        sink: BinSink,
+        say: Callable[..., None],
+    ) -> None:
+        self._row, self._policy, self._max_gap_s, self._max_age_s = row, gap_policy, max_gap_s, max_age_s
+        self._sink, self._say = sink, say
         self._held = np.zeros_like(row)
         self._fill_flag = _HELD if gap_policy == "hold" else _ZEROED
-        self._last_end = math.nan
+        self._last_end = self._last_whole = math.nan
         self.next_bin = 0
         self.bins_in = self.bins_lost = self.bins_duplicated = 0
 
@@ -86,7 +97,7 @@ class Binner:
         if not np.logical_and.reduce(np.isfinite(sample, self._finite)):
             sample[:] = 0
             self._flags |= _INVALID
-            self._sink.event("invalid_input", t_source=stamp, bin=self.next_bin)
+            self._say("invalid_input", t_source=stamp, bin=self.next_bin)
         if self._layout.samples_per_bin == 1:
             row[:] = sample
         else:
@@ -110,10 +121,10 @@ class Binner:
     def _drop(self, stamp: float) -> None:
         if math.isfinite(stamp):
             self.bins_duplicated += 1
-            self._sink.event("duplicate", t_source=stamp)
+            self._say("duplicate", t_source=stamp)
         else:
             # Its slot stays empty, and the next sample finds it missing.
-            self._sink.event("invalid_stamp", bin=self.next_bin)
+            self._say("invalid_stamp", bin=self.next_bin)
 
     def _begin_bin(self) -> None:
         self._collected = 0
@@ -124,8 +135,11 @@ class Binner:
     def _end_bin(self, t_source: float) -> None:
         if self._flags & _FILLED:
             self.bins_lost += 1
+            if t_source - self._last_whole > self._max_age_s:
+                self._flags |= _INVALID
         else:
             self.bins_in += 1
+            self._last_whole = t_source
         if self._policy == "hold" and self._layout.samples_per_bin > 1:
             self._held[:] = self._row
         self._sink.decode(self.next_bin, t_source, self._bin_s, self._flags)
@@ -148,7 +162,7 @@ class Binner:
         skipped = max(least, round(elapsed))
         if lost_counts:
             self.bins_lost += skipped
-            self._sink.event("gap", t_source=stamp, bins=skipped, policy="reset", jump_s=elapsed * self._bin_s)
+            self._say("gap", t_source=stamp, bins=skipped, policy="reset", missing_s=elapsed * self._bin_s)
         if not self._reconnected:
             self._sink.reset()
         self._reconnected = False
@@ -161,7 +175,7 @@ class Binner:
     def _fill(self, missing: int, stamp: float) -> None:
         """Complete bins that the gap touches; the sample at hand then follows in its place."""
         per_bin, sample_s = self._layout.samples_per_bin, self._layout.sample_s
-        self._sink.event("gap", t_source=stamp, bins=missing / per_bin, policy=self._policy)
+        self._say("gap", t_source=stamp, bins=missing / per_bin, policy=self._policy, missing_s=missing * sample_s)
         while missing:
             if self._collected == 0 and per_bin > 1 and self._policy == "hold" and missing >= per_bin:
                 self._row[:] = self._held

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Set
 
 import pylsl
 
@@ -49,13 +50,13 @@ class StreamSearch:
         """Whether something of the wanted name has been found, and the search goes on for a moment."""
         return math.isfinite(self._found_at)
 
-    def poll(self, ignore_uid: str | None = None) -> pylsl.StreamInfo | None:
+    def poll(self, ignored: Set[str] = frozenset()) -> pylsl.StreamInfo | None:
         """The stream, or None while it is not there.
 
         Parameters
         ----------
-        ignore_uid : str, optional
-            An outlet that was just lost and may still be listed for a few seconds.
+        ignored : set of str, optional
+            uids of outlets that are not meant: just lost, and perhaps listed for a few seconds more, or refused.
 
         Raises
         ------
@@ -63,10 +64,12 @@ class StreamSearch:
             If only streams have the name that cannot be meant, or several that can.
         """
         looked_before, self._polled = self._polled, True
-        infos = [info for info in self._listing.infos() if info.uid() != ignore_uid]
+        infos = [info for info in self._listing.infos() if info.uid() not in ignored]
+        streams, wanted = [describe(info) for info in infos], self._wanted
         self.candidate, chosen, mismatch = None, None, None
         try:
-            chosen = select([describe(info) for info in infos], self._wanted)
+            # The source that was there before comes first, whoever else answers to the name.
+            chosen = select([one for one in streams if self._is_back(one)] or streams, wanted)
         except StreamMismatchError as error:
             mismatch = error
         if chosen is None and mismatch is None:
@@ -88,7 +91,7 @@ class StreamSearch:
         last = self._last
         if stream is None or last is None or not last.source_id:
             return False
-        return (last.source_id, last.hostname) == (stream.source_id, stream.hostname)
+        return (last.source_id, last.name, last.type) == (stream.source_id, stream.name, stream.type)
 
     def close(self) -> None:
         """End the search, and the listing that it was given; what it found stays valid."""

@@ -59,7 +59,7 @@ class LslSource(threading.Thread):
 
     def run(self) -> None:
         """Search and receive until stopped."""
-        lost_uid = None
+        lost_uid = ""
         while not self.stop:
             info = self._find(lost_uid)
             if info is None:
@@ -71,11 +71,11 @@ class LslSource(threading.Thread):
                 self._log.put({"event": "lost", "stream": info.name(), "reason": str(error)})
             self.connected = False
 
-    def _find(self, lost_uid: str | None) -> pylsl.StreamInfo | None:
+    def _find(self, lost_uid: str) -> pylsl.StreamInfo | None:
         search, began, told = StreamSearch(self.wanted, self._last), time.monotonic(), ""
         while not self.stop:
             try:
-                info = search.poll(lost_uid if time.monotonic() - began < _FORGET_S else None)
+                info = search.poll({lost_uid} if time.monotonic() - began < _FORGET_S else frozenset())
             except StreamMismatchError as error:
                 info = None
                 if str(error) != told:

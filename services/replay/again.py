@@ -118,6 +118,7 @@ def _worker_settings(session: RecordedSession, one: Pass, speed: float, folder: 
         "endpoint": "tcp://127.0.0.1:0",
         "output_filters": said["output_filters"],
         "max_gap_s": recorded.max_gap_s / speed,
+        "max_age_s": recorded.max_age_s / speed,
         "realtime": {},
     }
     state = one.state

@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from bmi_decoder.errors import BmiError, InputError
 from bmi_decoder.rest_models import RealtimeGrant
+from bmi_decoder.stream_health import STREAM_STATES, StreamHealth, StreamState
 from bmi_decoder.wire import Flag
 
 MAGIC = b"BMIFLT01"
@@ -36,6 +37,8 @@ _COUNTERS = struct.Struct("<QQQQQQd")  # written, in, decoded, lost, duplicated,
 _STATE_AT, _COUNTERS_AT, _ENDPOINT_AT, _MESSAGE_AT, _REALTIME_AT = 24, 32, 128, 384, 2432
 _STATE_WORD, _WRITTEN_WORD, _LAST_BIN_WORD = _STATE_AT // 8, _COUNTERS_AT // 8, _COUNTERS_AT // 8 + 6
 _ENDPOINT_SIZE, _MESSAGE_SIZE, _REALTIME_SIZE = 256, 2048, 1536
+_STREAM = struct.Struct("<IIIIIIdd")  # state, gaps, lates, losses, clock jumps, mismatches, since, lag
+_STREAM_AT = 3968
 _RECORD = struct.Struct("<QqdddddII")
 
 
@@ -68,6 +71,7 @@ class WorkerStatus:
         Seconds since the last bin.
     realtime : list of dict
         Each a `RealtimeGrant`.
+    stream : StreamHealth
     """
 
     state: str
@@ -82,6 +86,7 @@ class WorkerStatus:
     bins_invalid: int
     last_bin_age_s: float | None
     realtime: list[dict[str, Any]]
+    stream: StreamHealth
 
 
 def record_dtype(n_values: int) -> np.dtype[np.void]:
@@ -144,6 +149,7 @@ class FlightWriter:
         self._written = 0
         self.set_state(WorkerState.starting, revision)
         self.count(0, 0, 0, 0, 0, math.nan)
+        self.set_stream("searching", lsl_clock(), math.nan, (0, 0, 0, 0, 0))
         _FIXED.pack_into(self._map, 0, MAGIC, HEADER_SIZE, self._record_size, self._n_records, os.getpid())
         os.replace(temporary, path)
 
@@ -168,6 +174,17 @@ class FlightWriter:
     def set_realtime(self, grants: Sequence[RealtimeGrant]) -> None:
         """Publish what was asked of the operating system, and what it granted."""
         self._text(_REALTIME_AT, _REALTIME_SIZE, json.dumps([grant.model_dump() for grant in grants]))
+
+    def set_stream(
+        self, state: StreamState, since: float, lag_s: float, counts: tuple[int, int, int, int, int]
+    ) -> None:
+        """Publish how the stream is, as `StreamMonitor` says it."""
+        gaps, lates, losses, jumps, mismatches = counts
+        at = _STREAM_AT // 8
+        self._words[at] = STREAM_STATES.index(state) | gaps << 32
+        self._words[at + 1] = lates | losses << 32
+        self._words[at + 2] = jumps | mismatches << 32
+        self._times[at + 3], self._times[at + 4] = since, lag_s
 
     def record(
         self,
@@ -248,7 +265,8 @@ class FlightReader:
         """State and counters now."""
         state, revision = _STATE.unpack_from(self._map, _STATE_AT)
         _, bins_in, decoded, lost, duplicated, invalid, last_bin_at = _COUNTERS.unpack_from(self._map, _COUNTERS_AT)
-        age = None if math.isnan(last_bin_at) else max(0.0, lsl_clock() - last_bin_at)
+        now = lsl_clock()
+        age = None if math.isnan(last_bin_at) else max(0.0, now - last_bin_at)
         return WorkerStatus(
             state=WorkerState(state).name,
             message=self._text(_MESSAGE_AT, _MESSAGE_SIZE),
@@ -262,6 +280,20 @@ class FlightReader:
             bins_duplicated=duplicated,
             bins_invalid=invalid,
             last_bin_age_s=age,
+            stream=self._stream(now),
+        )
+
+    def _stream(self, now: float) -> StreamHealth:
+        code, gaps, lates, losses, jumps, mismatches, since, lag = _STREAM.unpack_from(self._map, _STREAM_AT)
+        return StreamHealth(
+            state=STREAM_STATES[code],
+            for_s=max(0.0, now - since),
+            lag_s=None if math.isnan(lag) else lag,
+            gaps=gaps,
+            lates=lates,
+            losses=losses,
+            clock_jumps=jumps,
+            mismatches=mismatches,
         )
 
     def revision(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +43,11 @@ def run(options: argparse.Namespace) -> int:
     except OSError as error:
         raise InputError(f"cannot read {options.file}: {error.strerror}") from None
     try:
-        status, records = asdict(reader.status()), reader.records()
+        said, records = reader.status(), reader.records()
     finally:
         reader.close()
-    # It is told in the clock of the machine's present boot, and says nothing of a file from another.
+    # Ages are told in the clock of the machine's present boot, and say nothing of a file from another.
+    status = asdict(replace(said, last_bin_age_s=None)) | {"stream": said.stream.model_dump(exclude={"for_s"})}
     del status["last_bin_age_s"]
     figures = summarise(records)
     if options.out is not None:
@@ -70,6 +71,9 @@ def _print(status: dict[str, Any], figures: dict[str, Any]) -> None:
         print(f"  {status['message']}")
     counters = ("in", "decoded", "lost", "duplicated", "invalid")
     print("bins  " + ", ".join(f"{status[f'bins_{name}']} {name}" for name in counters))
+    stream = status["stream"]
+    troubles = ("gaps", "lates", "losses", "clock_jumps", "mismatches")
+    print(f"stream  {stream['state']}; " + ", ".join(f"{stream[name]} {name.replace('_', ' ')}" for name in troubles))
     for grant in status["realtime"]:
         if not grant["granted"]:
             print(f"not granted: {grant['option']} {grant['requested']}: {grant['why']}")

@@ -68,9 +68,11 @@ class Sink:
 class Rig:
     """Pushes samples whose channels are 1, 2 and 3 times a value into a binner."""
 
-    def __init__(self, policy: GapPolicy = "hold", samples_per_bin: int = 1, max_gap_s: float = 1.0) -> None:
+    def __init__(
+        self, policy: GapPolicy = "hold", samples_per_bin: int = 1, max_gap_s: float = 1.0, max_age_s: float = 1.0
+    ) -> None:
         self.sink = Sink()
-        self.binner = Binner(self.sink.row, policy, max_gap_s, self.sink)
+        self.binner = Binner(self.sink.row, policy, max_gap_s, max_age_s, self.sink, self.sink.event)
         self.connect(samples_per_bin)
 
     def connect(self, samples_per_bin: int, sample_s: float = SAMPLE_S) -> None:
@@ -128,7 +130,10 @@ def test_a_gap_is_held() -> None:
     assert rig.sink.indices == [0, 1, 2, 3, 4, 5]
     assert [bin_.t_source for bin_ in rig.sink.bins] == pytest.approx(SAMPLE_S * np.arange(1, 7))
     assert (rig.binner.bins_in, rig.binner.bins_lost) == (4, 2)
-    assert rig.sink.events == [{"event": "gap", "t_source": 5 * SAMPLE_S, "bins": 2, "policy": "hold"}]
+    missing_s = pytest.approx(2 * SAMPLE_S)
+    assert rig.sink.events == [
+        {"event": "gap", "t_source": 5 * SAMPLE_S, "bins": 2, "policy": "hold", "missing_s": missing_s}
+    ]
     assert rig.sink.resets == []
 
 
@@ -141,6 +146,14 @@ def test_a_gap_is_zeroed() -> None:
     assert rig.sink.events[0]["policy"] == "zero"
 
 
+@pytest.mark.parametrize("policy", ["hold", "zero"])
+def test_what_is_filled_long_after_real_data_is_invalid(policy: GapPolicy) -> None:
+    rig = Rig(policy, max_age_s=3.5 * SAMPLE_S)
+    rig.push_all([0, 1, 8, 9])
+    filled = Flag.HELD if policy == "hold" else Flag.ZEROED
+    assert [bin_.flags for bin_ in rig.sink.bins] == [0, 0, *[filled] * 3, *[filled | Flag.INVALID] * 3, 0, 0]
+
+
 def test_a_gap_resets() -> None:
     rig = Rig("reset")
     rig.push_all([0, 1, 4, 5])
@@ -150,7 +163,7 @@ def test_a_gap_resets() -> None:
     assert (rig.binner.bins_in, rig.binner.bins_lost) == (4, 2)
     assert rig.sink.events[0]["policy"] == "reset"
     assert rig.sink.events[0]["bins"] == 2
-    assert rig.sink.events[0]["jump_s"] == pytest.approx(2 * SAMPLE_S)
+    assert rig.sink.events[0]["missing_s"] == pytest.approx(2 * SAMPLE_S)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -234,7 +247,7 @@ def test_a_clock_that_jumps(policy: GapPolicy, jump_s: float, samples_per_bin: i
     assert len(rig.sink.bins) == (22 if samples_per_bin == 1 else 1 + 4)
     assert rig.sink.resets == [6 if samples_per_bin == 1 else 1]
     assert [event["event"] for event in rig.sink.events] == ["gap"]
-    assert rig.sink.events[0]["jump_s"] == pytest.approx(jump_s, rel=1e-6)
+    assert rig.sink.events[0]["missing_s"] == pytest.approx(jump_s, rel=1e-6)
     assert np.all(np.diff(rig.sink.indices) > 0)
     assert rig.binner.bins_in + rig.binner.bins_lost == rig.binner.next_bin
 

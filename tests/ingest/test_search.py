@@ -57,8 +57,8 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Network:
     return network
 
 
-def poll(search: StreamSearch, ignore_uid: str | None = None) -> Any:
-    return search.poll(ignore_uid)
+def poll(search: StreamSearch, *ignored: str) -> Any:
+    return search.poll(set(ignored))
 
 
 def test_a_stream_is_taken_once_it_has_stayed_the_only_one(network: Network) -> None:
@@ -145,7 +145,12 @@ def test_a_source_that_comes_back_is_taken_at_once(network: Network) -> None:
     network.infos = [Info(M1, created_at=1.0), Info(M1, created_at=2.0)]
     search = StreamSearch(StreamSettings(name="M1"), last=M1)
     assert poll(search) is network.infos[1], "the newest of its outlets"
-    assert poll(search, ignore_uid=network.infos[1].uid()) is network.infos[0]
+    assert poll(search, network.infos[1].uid()) is network.infos[0]
+
+
+def test_the_source_from_before_is_taken_whoever_else_has_its_name(network: Network) -> None:
+    network.infos = [Info(OTHER), Info(replace(M1, hostname="spare"), 5.0)]
+    assert poll(StreamSearch(StreamSettings(name="M1"), last=M1)) is network.infos[1]
 
 
 @pytest.mark.parametrize("last", [OTHER, VisibleStream("M1", "spikes", 96, 250.0, "", "host", "float32")])

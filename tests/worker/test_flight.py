@@ -14,6 +14,7 @@ import pytest
 from bmi_decoder.config import RealtimeSettings
 from bmi_decoder.errors import BmiError, InputError
 from bmi_decoder.rest_models import RealtimeGrant
+from bmi_decoder.stream_health import StreamHealth
 from bmi_decoder.wire import Flag
 from services.worker.flight import (
     HEADER_SIZE,
@@ -51,6 +52,7 @@ def test_round_trip(writer: FlightWriter, path: Path) -> None:
     writer.count(10, 9, 8, 7, 6, lsl_clock())
     grants = [RealtimeGrant(option="priority", requested=5, granted=False, why="not permitted: µ")]
     writer.set_realtime(grants)
+    writer.set_stream("late", lsl_clock() - 2, 0.25, (1, 2, 3, 4, 5))
     reader = FlightReader(path)
     status = reader.status()
     assert status.last_bin_age_s is not None and 0 <= status.last_bin_age_s < 60
@@ -67,7 +69,11 @@ def test_round_trip(writer: FlightWriter, path: Path) -> None:
         bins_invalid=6,
         last_bin_age_s=status.last_bin_age_s,
         realtime=[grants[0].model_dump()],
+        stream=StreamHealth(
+            state="late", for_s=status.stream.for_s, lag_s=0.25, gaps=1, lates=2, losses=3, clock_jumps=4, mismatches=5
+        ),
     )
+    assert 2 <= status.stream.for_s < 60
     (found,) = reader.records()
     assert found.tolist()[:9] == (7, -2, 1.5, 2.5, 3.5, 4.5, 5.5, 9, 3)
     np.testing.assert_array_equal(found["outputs"], np.array([1.0, -2.0, math.inf, 0.25], np.float32))

@@ -1,0 +1,28 @@
+"""What is known of the stream that a session decodes: its states, and the figures behind them."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from pydantic import BaseModel, Field
+
+StreamState = Literal["searching", "connected", "late", "gap", "lost", "recovered", "clock_jump", "mismatch"]
+
+STREAM_STATES: tuple[StreamState, ...] = get_args(StreamState)
+
+
+class StreamHealth(BaseModel):
+    """The state of a session's stream, and what has happened to it since the worker started."""
+
+    state: StreamState = Field(
+        description="`gap`, `clock_jump` and `recovered` turn into `connected` after a second without disturbance."
+    )
+    for_s: float = Field(description="Seconds in this state.")
+    lag_s: float | None = Field(
+        None, description="How much later the newest samples came than the quickest of this connection; null before."
+    )
+    gaps: int = Field(0, description="Times that samples were missing.")
+    lates: int = Field(0, description="Times that samples stayed away, or piled up, for 50 ms.")
+    losses: int = Field(0, description="Times that the stream was lost.")
+    clock_jumps: int = Field(0, description="Times that the sender's clock jumped.")
+    mismatches: int = Field(0, description="Times that a stream came back that the decoder cannot take.")
