@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from bmi_decoder.events import HealthEvent, SwapEvent, SwapOutcome
 from bmi_decoder.jobs import JobState
 from bmi_decoder.rest_models import SessionState, SessionStatus
+from bmi_decoder.stream_health import STREAM_STATES
 from services.control.event_log import EventLog
 from services.control.figures import Figures, Histogram
 from services.control.job_store import JobStore
@@ -121,6 +122,16 @@ class Metrics:
         state = GaugeMetricFamily(
             "bmi_session_state", "1 for the state that a session is in, 0 for others.", labels=["session", "state"]
         )
+        stream = GaugeMetricFamily(
+            "bmi_stream_state",
+            "1 for the state that a session's stream is in, 0 for others.",
+            labels=["session", "state"],
+        )
+        lag = GaugeMetricFamily(
+            "bmi_stream_lag_seconds",
+            "How much later the newest samples came than the quickest of the connection.",
+            labels=["session"],
+        )
         wanted = GaugeMetricFamily("bmi_session_wanted", "Whether a session should run.", labels=["session"])
         age = GaugeMetricFamily("bmi_sample_age_seconds", "Time since the newest bin.", labels=["session"])
         model = GaugeMetricFamily(
@@ -133,7 +144,12 @@ class Metrics:
                 state.add_metric([status.name, known], status.state == known)
             if status.last_bin_age_s is not None:
                 age.add_metric([status.name], status.last_bin_age_s)
-        yield from (state, wanted, age, model)
+            if status.stream is not None:
+                for one in STREAM_STATES:
+                    stream.add_metric([status.name, one], status.stream.state == one)
+                if status.stream.lag_s is not None:
+                    lag.add_metric([status.name], status.stream.lag_s)
+        yield from (state, stream, lag, wanted, age, model)
         for field, (name, meaning) in _COUNTERS.items():
             counter = CounterMetricFamily(name, meaning, labels=["session"])
             for status in statuses:

@@ -81,6 +81,45 @@ def test_a_rig_that_pauses_is_no_error(
     assert live.received.sequences == list(range(len(live.received.estimates)))
 
 
+def test_a_rig_that_hangs_and_comes_back_beside_itself(
+    recording: Path, start_session: StartSession, linear_bundle: Path, rig: Rig
+) -> None:
+    """The old connection stands, and nothing comes through it."""
+    live = start_session(linear_bundle)
+    hanging = rig(recording, "--loop", "--source-id", "rig-1")
+    live.received.until_estimates(50)
+    hanging.process.send_signal(signal.SIGSTOP)
+    live.received.until_event("lost")
+    n_before = len(live.received.estimates)
+    rig(recording, "--loop", "--source-id", "rig-1")
+    live.received.until_estimates(n_before + 50)
+    assert happened(live) == ["connected", "lost", "connected"]
+    assert live.received.flagged(Flag.RESET) == [n_before]
+    assert live.received.sequences == list(range(len(live.received.estimates)))
+
+
+def test_a_stream_that_comes_back_as_another_is_refused_until_it_fits(
+    recording: Path, start_session: StartSession, linear_bundle: Path, stream_name: str, rig: Rig
+) -> None:
+    live = start_session(linear_bundle)
+    first = rig(recording, "--loop")
+    live.received.until_estimates(50)
+    first.process.kill()
+    first.wait()
+    info = pylsl.StreamInfo(stream_name, "spikes", N_CHANNELS + 1, 1 / BIN_S, "float32", f"{stream_name}-other")
+    wrong = pylsl.StreamOutlet(info)
+    live.received.until_event("mismatch")
+    status = eventually(lambda: live.status, lambda status: "refused, " in status.message)
+    assert status.state == "searching" and f"has {N_CHANNELS + 1} channels" in status.message
+    assert status.stream is not None and (status.stream.state, status.stream.mismatches) == ("mismatch", 1)
+    n_before = len(live.received.estimates)
+    rig(recording, "--loop")
+    live.received.until_estimates(n_before + 50)
+    assert happened(live) == ["connected", "lost", "mismatch", "connected"]
+    assert live.wait_state("running").restarts == 0
+    del wrong
+
+
 class TestOutlet:
     """An outlet in this process, whose samples are stamped as a test wants and pushed at the pace of a rig.
 

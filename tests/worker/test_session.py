@@ -18,7 +18,8 @@ from bmi_decoder.wire import Health, Heartbeat, parse
 from services.ingest.inlet import StreamLostError
 from services.ingest.listing import Listing
 from services.ingest.lsl import VisibleStream
-from services.worker import session as module
+from services.worker import finder
+from services.worker import session as loop
 from services.worker.flight import FlightReader, FlightWriter
 from services.worker.publisher import Publisher
 from services.worker.session import Session
@@ -78,9 +79,10 @@ class Network:
 class Bench:
     def __init__(self, folder: Path, network: Network, monkeypatch: pytest.MonkeyPatch, **stream: Any) -> None:
         self.network = network
-        monkeypatch.setattr(module, "StreamSearch", network)
-        monkeypatch.setattr(module, "time", network)
-        monkeypatch.setattr(module, "local_clock", network.monotonic)
+        monkeypatch.setattr(finder, "StreamSearch", network)
+        monkeypatch.setattr(finder, "time", network)
+        for module in (finder, loop):
+            monkeypatch.setattr(module, "local_clock", network.monotonic)
         bundle = write_linear_bundle(folder / "linear.bmi")
         pipeline = Pipeline(read_bundle(bundle))
         flight = folder / "flight"
