@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import os
 import socket
+import stat
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -19,6 +22,7 @@ MAX_LINE = 16 << 20
 """Longest command or answer in bytes."""
 
 _TIMEOUT_S = 5.0
+_FAULT_PAUSE_S = 0.5
 
 
 class CommandServer:
@@ -31,33 +35,38 @@ class CommandServer:
     Parameters
     ----------
     path : Path
-        Whatever a process that was killed has left there is replaced.
+        What a process that was killed has left there is replaced.
     answer : callable
         Answers one line; may take long, and may be called by several threads at once.
 
     Raises
     ------
     BmiError
-        If there can be no socket at that path.
+        If there can be no socket at that path, or another process takes commands there.
     """
 
     def __init__(self, path: Path, answer: Callable[[bytes], Settings]) -> None:
         self._path, self._answer = path, answer
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        mask = os.umask(0o177)
+        self._closing = threading.Event()
         try:
-            path.unlink(missing_ok=True)
-            self._listening.bind(str(path))
-            self._listening.listen()
+            with _one_at_a_time(path.parent):
+                _remove_left_over(path)
+                mask = os.umask(0o177)
+                try:
+                    self._listening.bind(str(path))
+                finally:
+                    os.umask(mask)
+                self._listening.listen()
         except OSError as error:
             self._listening.close()
-            raise BmiError(f"cannot take commands at {path}: {error}") from None
-        finally:
-            os.umask(mask)
+            why = "another process takes commands there" if error.errno == errno.EADDRINUSE else str(error)
+            raise BmiError(f"cannot take commands at {path}: {why}") from None
         threading.Thread(target=self._accept, name="commands", daemon=True).start()
 
     def close(self) -> None:
         """Take no more commands. One that is under way ends with the process, and its connection tells of it."""
+        self._closing.set()
         self._path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)
@@ -67,8 +76,13 @@ class CommandServer:
         while True:
             try:
                 connection, _ = self._listening.accept()
-            except OSError:
-                return
+            except OSError as error:
+                if self._closing.is_set():
+                    return
+                # Too many open files, for example: that may pass, and nobody else would take commands.
+                print(f"cannot take a command at {self._path}: {error}; trying again", file=sys.stderr)
+                self._closing.wait(_FAULT_PAUSE_S)
+                continue
             threading.Thread(target=self._serve, args=(connection,), name="command", daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
@@ -82,6 +96,35 @@ class CommandServer:
             # Whoever asked may have died meanwhile; the next one asks for the state.
             with contextlib.suppress(OSError):
                 connection.sendall(answer.model_dump_json().encode() + b"\n")
+
+
+@contextlib.contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Keep others from putting a socket into the same folder meanwhile."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_left_over(path: Path) -> None:
+    """Make room at `path`, unless a living process listens there, or it is no socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(str(path))
+        except BlockingIOError:  # alive, and too busy to take more connections
+            pass
+        except ConnectionRefusedError:
+            if not stat.S_ISSOCK(path.lstat().st_mode):
+                raise OSError(errno.EEXIST, "there is a file of that name") from None
+            path.unlink()
+            return
+        except FileNotFoundError:
+            return
+    raise OSError(errno.EADDRINUSE, "")
 
 
 def _line(connection: socket.socket) -> bytes:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pylsl
 from pylsl.util import LostError
+from pylsl.util import TimeoutError as LslTimeoutError
 
 from bmi_decoder.config import StreamSettings
 from bmi_decoder.errors import StreamMismatchError
@@ -141,7 +142,7 @@ class StreamIntake:
             came = describe(inlet.info(CONNECT_TIMEOUT_S))
             inlet.time_correction(CONNECT_TIMEOUT_S)
             inlet.open_stream(CONNECT_TIMEOUT_S)
-        except (TimeoutError, LostError):
+        except (LslTimeoutError, LostError):
             self._lost_uid = info.uid()
             return False
         first = self._found.visible

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pylsl
 from pylsl.util import LostError
+from pylsl.util import TimeoutError as LslTimeoutError
 
 from bmi_decoder.config import SplitSettings, StreamSettings
 from bmi_decoder.errors import InputError
@@ -63,7 +64,7 @@ def find(wanted: StreamSettings, timeout_s: float = SEARCH_S) -> FoundStream:
     inlet = pylsl.StreamInlet(info, max_buflen=1, recover=False)
     try:
         full = inlet.info(CONNECT_TIMEOUT_S)
-    except (TimeoutError, LostError) as error:
+    except (LslTimeoutError, LostError) as error:
         raise InputError(
             f"stream {wanted.name!r} is visible but does not answer ({error}); is its rig alive?"
         ) from None

@@ -13,6 +13,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
+import psutil
 from pydantic import ValidationError
 
 from bmi_decoder.config import StreamSettings
@@ -25,14 +26,17 @@ from services.control.recording_library import RecordingLibrary
 from services.control.supervised import wait_until
 from services.control.tables import RecordingRow
 from services.control.upload import Upload
-from services.control.worker_process import last_line
+from services.control.worker_process import is_process_of, last_line
 from services.recorder.naming import FileName
 from services.recorder.settings import RecorderCommand, RecorderSettings
 
+_MODULE = "services.recorder"
 _UP_S = 15.0
 _END_S = 30.0
 _POLL_S = 0.05
+_STATUS_S = 5.0
 _CRASHED = "the recorder ended unexpectedly; its file is good up to the last half second"
+_SILENT = "the recorder does not answer: its disk may hang; stop the recording to end it by force"
 _log = logging.getLogger(__name__)
 
 
@@ -69,7 +73,7 @@ class SessionRecorders:
             if status is not None and status.state == "recording":
                 raise Problem(409, f"session {name!r} is being recorded; end that with POST .../recordings/stop first")
             if status is not None and status.state == "armed":
-                status = await asyncio.to_thread(self._tell, name, "start")
+                status = await asyncio.to_thread(self._tell, name, "start", _END_S)
                 if status.state != "recording":
                     raise Problem(409, status.message)
                 return status
@@ -138,7 +142,7 @@ class SessionRecorders:
         write_durably(files.recorder, settings.model_dump_json(indent=1).encode())
         with _log_of(files).open("wb") as log:
             self._children[name] = subprocess.Popen(
-                [sys.executable, "-m", "services.recorder", str(files.recorder)],
+                [sys.executable, "-m", _MODULE, str(files.recorder)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -152,38 +156,45 @@ class SessionRecorders:
             child.poll()
         if files.recorder_commands.exists():
             with contextlib.suppress(BmiError):
-                return self._tell(name, "status")
+                return self._tell(name, "status", _STATUS_S)
         try:
             last = RecorderStatus.model_validate_json(files.recorder_status.read_bytes())
         except (OSError, ValidationError):
             return None
         if last.state == "ended":
             return last
+        if _process(last.pid, files) is not None:
+            return last.model_copy(update={"message": "; ".join(filter(None, (last.message, _SILENT)))})
         return last.model_copy(update={"state": "ended", "message": last.message or _CRASHED})
 
-    def _tell(self, name: str, command: str) -> RecorderStatus:
+    def _tell(self, name: str, command: str, timeout_s: float) -> RecorderStatus:
         line = RecorderCommand.model_validate({"command": command})
-        return RecorderStatus.model_validate_json(ask(self._files(name).recorder_commands, line, _END_S))
+        return RecorderStatus.model_validate_json(ask(self._files(name).recorder_commands, line, timeout_s))
 
     async def _end(self, name: str) -> None:
         """Have a recorder close its file and end; one that does not is ended."""
-        try:
-            await asyncio.to_thread(self._tell, name, "end")
-            answered = True
-        except BmiError:
-            answered = False
-        path = self._files(name).recorder_commands
+        with contextlib.suppress(BmiError):
+            await asyncio.to_thread(self._tell, name, "end", _END_S)
         child = self._children.pop(name, None)
         if child is None:
-            # One that was killed has left its socket.
-            if answered:
-                await wait_until(lambda: not path.exists(), _END_S)
+            await self._end_former(name)
             return
         try:
             await asyncio.to_thread(child.wait, _END_S)
         except subprocess.TimeoutExpired:
             child.kill()
             await asyncio.to_thread(child.wait)
+
+    async def _end_former(self, name: str) -> None:
+        """Wait for the end of one that a former control plane has started."""
+        files = self._files(name)
+        with contextlib.suppress(OSError, ValidationError):
+            pid = RecorderStatus.model_validate_json(files.recorder_status.read_bytes()).pid
+            if not await wait_until(lambda: _process(pid, files) is None, _END_S):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if (process := _process(pid, files)) is not None:
+                        process.kill()
+                await wait_until(lambda: _process(pid, files) is None, _END_S)
 
     async def _store(self, name: str, status: RecorderStatus) -> RecordingRow | None:
         """Move a recorder's file to the stored recordings; None if it has written none."""
@@ -219,3 +230,11 @@ class SessionRecorders:
 
 def _log_of(files: SessionFiles) -> Path:
     return files.folder / "recorder.log"
+
+
+def _process(pid: int, files: SessionFiles) -> psutil.Process | None:
+    """A session's recorder, None if that process is none."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        return process if is_process_of(process, _MODULE, files.recorder) else None
+    return None

@@ -84,10 +84,10 @@ class WorkerProcess:
             noted = json.loads(files.pid.read_text())
             process = psutil.Process(int(noted["pid"]))
             same = abs(process.create_time() - float(noted["create_time"])) < _SAME_CREATION_S
-            if same and _is_worker(process, files.settings):
+            if same and is_process_of(process, WORKER_MODULE, files.settings):
                 return cls(process)
         for process in psutil.process_iter():
-            if _is_worker(process, files.settings):
+            if is_process_of(process, WORKER_MODULE, files.settings):
                 worker = cls(process)
                 worker._remember(files)
                 return worker
@@ -141,11 +141,12 @@ def last_line(log: Path) -> str:
     return next((line.strip() for line in reversed(lines) if line.strip()), "")[:500]
 
 
-def _is_worker(process: psutil.Process, settings: Path) -> bool:
+def is_process_of(process: psutil.Process, module: str, settings: Path) -> bool:
+    """Whether a process runs this module of ours on these settings."""
     try:
         command = process.cmdline()
         return (
-            command[-3:] == ["-m", WORKER_MODULE, str(settings)]
+            command[-3:] == ["-m", module, str(settings)]
             and process.uids().effective == os.geteuid()
             and process.status() != psutil.STATUS_ZOMBIE
         )

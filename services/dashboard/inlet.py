@@ -77,5 +77,5 @@ class DisplayInlet:
         try:
             self._inlet.time_correction(_OPEN_TIMEOUT_S)
             self._inlet.open_stream(_OPEN_TIMEOUT_S)
-        except (TimeoutError, LslTimeoutError, LostError):
+        except (LslTimeoutError, LostError):
             self.lost = True

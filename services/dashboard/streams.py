@@ -105,7 +105,7 @@ async def _read(watched: WatchedStream) -> None:
     """Ask the outlet for what a resolved stream lacks; one that does not answer counts as live."""
     try:
         full = await asyncio.to_thread(_full_info, watched.info)
-    except (TimeoutError, LslTimeoutError, LostError):
+    except (LslTimeoutError, LostError):
         watched.description = RigDescription()
         return
     watched.labels = tuple(label or "" for label in full.get_channel_labels() or ())

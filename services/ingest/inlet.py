@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pylsl
 from pylsl.lib import lib
 from pylsl.util import LostError
+from pylsl.util import TimeoutError as LslTimeoutError
 
 CONNECT_TIMEOUT_S = 5.0
 _LOST, _OK = -2, 0
@@ -47,14 +48,14 @@ class SampleInlet:
         )
         try:
             self.full_info = self._inlet.info(CONNECT_TIMEOUT_S)
-        except (TimeoutError, LostError) as error:
+        except (LslTimeoutError, LostError) as error:
             raise StreamLostError(str(error)) from None
 
     def synchronise(self) -> None:
         """Estimate the offset of the sender's clock, if that has not been done: 0.6 s with liblsl's defaults."""
         try:
             self._inlet.time_correction(CONNECT_TIMEOUT_S)
-        except (TimeoutError, pylsl.LostError) as error:
+        except (LslTimeoutError, LostError) as error:
             raise StreamLostError(str(error)) from None
 
     def open(self, row: npt.NDArray[np.float32]) -> None:
@@ -63,7 +64,7 @@ class SampleInlet:
         self.synchronise()
         try:
             self._inlet.open_stream(CONNECT_TIMEOUT_S)
-        except (TimeoutError, LostError) as error:
+        except (LslTimeoutError, LostError) as error:
             raise StreamLostError(str(error)) from None
         assert row.flags.c_contiguous and row.dtype == np.float32
         self._row = row

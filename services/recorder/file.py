@@ -73,14 +73,9 @@ class RecordingFile:
         self._append(boundary())
         self._bounded_at = now
 
-    def sync(self) -> None:
-        """Have the disk take what was written, so that it survives a power cut."""
-        os.fdatasync(self._descriptor)
-
-    def free_bytes(self) -> int:
-        """Room on its disk."""
-        found = os.fstatvfs(self._descriptor)
-        return found.f_bavail * found.f_frsize
+    def for_syncing(self) -> int:
+        """A descriptor of its own for whoever has the disk take what was written, who closes it too."""
+        return os.dup(self._descriptor)
 
     def close(self) -> None:
         """Write the footers and close.
@@ -93,7 +88,7 @@ class RecordingFile:
         try:
             for track, tally in self.tallies.items():
                 self._append(footer(track.number, tally))
-            self.sync()
+            os.fdatasync(self._descriptor)
         finally:
             os.close(self._descriptor)
 

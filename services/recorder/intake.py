@@ -66,13 +66,15 @@ class Intake:
     Parameters
     ----------
     max_bytes : int
+        What explains the rest, settings and decoders and clock offsets, has as much room again, which samples never
+        take from it.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._changed = threading.Condition()
         self._chunks: deque[Chunk] = deque()
-        self._bytes = 0
+        self._bytes = self._explaining_bytes = 0
         self._numbers = 0
         self._dropped: dict[Track, int] = {}
         self.lost: dict[Track, int] = {}
@@ -89,18 +91,23 @@ class Intake:
         self.put(Chunk(track, clock_offset(track.number, now, 0.0), now, offset=(now, 0.0)))
         return track
 
-    def put(self, *chunks: Chunk) -> None:
-        """Hand over chunks that belong together; all are dropped if there is no room for all."""
+    def put(self, *chunks: Chunk) -> bool:
+        """Hand over chunks that belong together; False, with all dropped, if there is no room for all."""
         size = sum(len(chunk.content) for chunk in chunks)
+        explains = all(chunk.keep or chunk.offset is not None for chunk in chunks)
         with self._changed:
-            if self._bytes + size > self._max_bytes:
+            if (self._explaining_bytes if explains else self._bytes) + size > self._max_bytes:
                 for chunk in chunks:
                     self._dropped[chunk.track] = self._dropped.get(chunk.track, 0) + chunk.n_samples
                     self.lost[chunk.track] = self.lost.get(chunk.track, 0) + chunk.n_samples
-                return
+                return False
             self._chunks.extend(chunks)
-            self._bytes += size
+            if explains:
+                self._explaining_bytes += size
+            else:
+                self._bytes += size
             self._changed.notify()
+            return True
 
     def take(self, timeout_s: float) -> tuple[list[Chunk], dict[Track, int]]:
         """Everything that is there, and how many samples of each track were dropped behind it."""
@@ -109,5 +116,5 @@ class Intake:
                 self._changed.wait(timeout_s)
             chunks, dropped = list(self._chunks), self._dropped
             self._chunks.clear()
-            self._bytes, self._dropped = 0, {}
+            self._bytes, self._explaining_bytes, self._dropped = 0, 0, {}
             return chunks, dropped

@@ -34,6 +34,6 @@ class EventTrack:
         content = texts(self.track.number, [stamp], [[json.dumps(event, separators=(",", ":"))]])
         return Chunk(self.track, content, now, 1, stamp, stamp, keep=keep)
 
-    def put(self, event: dict[str, Any], stamp: float | None = None, keep: str = "") -> None:
-        """Hand over an event."""
-        self._intake.put(self.chunk(event, stamp, keep))
+    def put(self, event: dict[str, Any], stamp: float | None = None, keep: str = "") -> bool:
+        """Hand over an event; False if there was no room for it."""
+        return self._intake.put(self.chunk(event, stamp, keep))

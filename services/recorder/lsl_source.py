@@ -11,6 +11,7 @@ import numpy as np
 import pylsl
 from pylsl.lib import fmt2string
 from pylsl.util import LostError
+from pylsl.util import TimeoutError as LslTimeoutError
 
 from bmi_decoder.config import StreamSettings
 from bmi_decoder.errors import StreamMismatchError
@@ -21,11 +22,10 @@ from services.ingest.search import StreamSearch
 from services.recorder.intake import Chunk, Intake, Track
 from services.recorder.log import EventTrack
 
-CHUNK_S = 0.25
-"""How long samples are collected before they are written: what a crash can cost, with the pause of the writer."""
+CHUNK_S = 0.2
+"""How long samples are collected before they are written: what a crash of the recorder can cost."""
 
 _OFFSET_EVERY_S = 5.0
-_OFFSET_TIMEOUT_S = 2.0
 _BUFFER_S = 60
 _FORGET_S = 1.0
 _POLL_S = 0.1
@@ -67,9 +67,10 @@ class LslSource(threading.Thread):
             lost_uid, self._last = info.uid(), describe(info)
             try:
                 self._receive(info)
-            except (LostError, TimeoutError) as error:
+            except (LostError, LslTimeoutError) as error:
                 self._log.put({"event": "lost", "stream": info.name(), "reason": str(error)})
-            self.connected = False
+            finally:
+                self.connected = False
 
     def _find(self, lost_uid: str) -> pylsl.StreamInfo | None:
         search, began, told = StreamSearch(self.wanted, self._last), time.monotonic(), ""
@@ -98,9 +99,8 @@ class LslSource(threading.Thread):
             most = max(32, math.ceil(4 * CHUNK_S * rate_hz)) if rate_hz > 0 else 1024
             offset_at = -math.inf
             while not self.stop:
-                if time.monotonic() - offset_at >= _OFFSET_EVERY_S:
+                if time.monotonic() - offset_at >= _OFFSET_EVERY_S and self._measure(inlet, track):
                     offset_at = time.monotonic()
-                    self._measure(inlet, track)
                 for values, stamps in _received(inlet, most):
                     self._put(track, form, values, stamps)
         finally:
@@ -114,14 +114,16 @@ class LslSource(threading.Thread):
             self._tracks[layout] = self._intake.track(full.name(), full.type(), xml)
         return self._tracks[layout]
 
-    def _measure(self, inlet: pylsl.StreamInlet, track: Track) -> None:
+    def _measure(self, inlet: pylsl.StreamInlet, track: Track) -> bool:
+        """Write down the newest clock offset; False while liblsl has none yet, for which no sample waits."""
         try:
-            offset = inlet.time_correction(_OFFSET_TIMEOUT_S)
-        except TimeoutError:
-            return  # the next one is due in seconds, and a reader does with fewer
+            offset = inlet.time_correction(0.0)
+        except LslTimeoutError:
+            return False
         now = pylsl.local_clock()
         measured = (now - offset, offset)
         self._intake.put(Chunk(track, clock_offset(track.number, *measured), now, offset=measured))
+        return True
 
     def _put(self, track: Track, form: str, values: np.ndarray, stamps: np.ndarray) -> None:
         if form == "string":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime
@@ -12,23 +11,22 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from bmi_decoder import __version__
-from bmi_decoder.config import Settings, WorkerSettings
+from bmi_decoder.config import Settings
 from bmi_decoder.errors import BmiError
 from bmi_decoder.recorder_models import RecorderStatus, StreamStatus
 from services.recorder.file import RecordingFile
 from services.recorder.intake import Chunk, Intake
 from services.recorder.log import EventTrack
-from services.recorder.lsl_source import LslSource
 from services.recorder.ring import Ring
-from services.recorder.session_source import SessionSource
 from services.recorder.settings import RecorderCommand, RecorderSettings
+from services.recorder.sources import Sources
+from services.recorder.status_file import StatusFile
+from services.recorder.syncing import Syncing
 from services.worker.flight import lsl_clock
 
 _TAKE_S = 0.1
-_SYNC_S = 1.0
 _STATUS_S = 0.5
 _ANSWER_S = 10.0
-_SNAPSHOT_S = 10.0
 
 
 class Recorder:
@@ -56,20 +54,12 @@ class Recorder:
         self.intake = Intake(settings.max_queue_bytes)
         self._ring = Ring(settings.pretrigger_s, settings.max_pretrigger_bytes)
         self._log = EventTrack(self.intake, "recorder")
-        self._session: SessionSource | None = None
-        wanted = list(settings.streams)
-        if settings.worker is not None:
-            session = WorkerSettings.model_validate_json(Path(settings.worker).read_bytes()).session
-            wanted.insert(0, session.stream)
-            self._session = SessionSource(
-                Path(settings.worker), session.name, self.intake, _snapshot_every(settings.pretrigger_s), self._log
-            )
-        self._streams = [LslSource(stream, self.intake, self._log) for stream in wanted]
-        self._sources: list[threading.Thread] = [*self._streams, *([self._session] if self._session else [])]
-        self._input_connected = False
+        self._sources = Sources(settings, self.intake, self._log)
+        self._status_file = None if settings.status is None else StatusFile(Path(settings.status))
         self._file: RecordingFile | None = None
         self._last: RecordingFile | None = None
-        self._began = self._ended = self._synced = self._said = lsl_clock()
+        self._syncing: Syncing | None = None
+        self._began = self._ended = self._said = lsl_clock()
         self._alarm = ""
         self._requests: SimpleQueue[tuple[str, Future[None]]] = SimpleQueue()
         self._status = self._new_status()
@@ -83,23 +73,21 @@ class Recorder:
         BmiError
             If a recording that was to begin at once cannot.
         """
-        for source in self._sources:
-            source.start()
+        if self._status_file is not None:
+            self._status_file.start()
+        self._sources.start()
         try:
             if self._settings.start:
                 self._start()
             while not self.stop:
                 self._turn()
         finally:
-            for one in self._streams:
-                one.stop = True
-            if self._session is not None:
-                self._session.stop = True
-            for source in self._sources:
-                source.join(_ANSWER_S)
+            self._sources.end()
             self._accept(0)
             self._end("")
             self._say(self._new_status("ended"))
+            if self._status_file is not None:
+                self._status_file.end()
 
     def answer(self, line: bytes) -> Settings:
         """Answer one line of the command socket; called by other threads."""
@@ -118,22 +106,12 @@ class Recorder:
     def _turn(self) -> None:
         self._accept(_TAKE_S)
         self._obey()
-        for source in self._sources:
-            if not source.is_alive():
-                self._sources.remove(source)
-                self.failed = True
-                self._alarm = f"{source.name}: nothing more is recorded of it, by a bug; see the recorder's log"
-                self._tell(f"ALARM: {self._alarm}")
-        connected = bool(self._streams) and self._streams[0].connected
-        if connected and not self._input_connected and self._session is not None:
-            # A state is of use from the first recorded sample on.
-            self._session.snapshot_now()
-        self._input_connected = connected
-        now = lsl_clock()
-        if self._file is not None and now - self._synced >= _SYNC_S:
-            self._synced = now
-            self._keep_safe(self._file)
-        if now - self._said >= _STATUS_S:
+        if self._sources.look():
+            self.failed = True
+            self._tell(f"ALARM: {self._sources.alarm}")
+        if self._syncing is not None and self._syncing.trouble:
+            self._end(self._syncing.trouble)
+        if lsl_clock() - self._said >= _STATUS_S:
             self._say(self._new_status())
 
     def _accept(self, timeout_s: float) -> None:
@@ -174,7 +152,9 @@ class Recorder:
         except OSError as error:
             raise BmiError(f"cannot record into {self._settings.folder}: {error.strerror}") from None
         self._file = self._last = file
-        self._began, self._synced, self._alarm = now, now, ""
+        self._began, self._alarm = now, ""
+        self._syncing = Syncing(file, self._settings.min_free_bytes)
+        self._syncing.start()
         self._tell(f"recording {file.path}")
         begin = {
             "event": "start",
@@ -185,9 +165,9 @@ class Recorder:
         }
         for chunk in (self._log.chunk(begin, now), *self._ring.release()):
             self._write(chunk)
-        if self._session is not None:
-            self._session.recording = True
-            self._session.snapshot_now()
+        if self._file is None:
+            raise BmiError(self._alarm)
+        self._sources.record(True)
 
     def _write(self, chunk: Chunk) -> None:
         if self._file is None:
@@ -195,7 +175,7 @@ class Recorder:
         try:
             self._file.write(chunk)
         except OSError as error:
-            self._give_up(f"the recording ended: {error.strerror}")
+            self._end(f"the recording ended: {error.strerror}")
 
     def _end(self, why: str) -> None:
         """Close the file, if there is one."""
@@ -203,9 +183,10 @@ class Recorder:
         if file is None:
             return
         self._ended = lsl_clock()
-        if self._session is not None:
-            self._session.recording = False
-            self._session.snapshot_now()
+        if self._syncing is not None:
+            self._syncing.end()
+            self._syncing = None
+        self._sources.record(False)
         try:
             if not why:
                 file.write(self._log.chunk({"event": "stop"}))
@@ -218,34 +199,16 @@ class Recorder:
             self._tell(f"ALARM: {why}; {file.path} is good up to there, and decoding goes on")
             # Nobody could start another one.
             self.stop = self.stop or self._settings.commands is None
-
-    def _give_up(self, why: str) -> None:
-        self._end(why)
-        self._say(self._new_status())
-
-    def _keep_safe(self, file: RecordingFile) -> None:
-        try:
-            file.sync()
-            free = file.free_bytes()
-        except OSError as error:
-            self._give_up(f"the recording ended: {error.strerror}")
-            return
-        if free < self._settings.min_free_bytes:
-            self._give_up(
-                f"the recording ended: only {free // 2**20} MiB are free, {self._settings.min_free_bytes // 2**20} are "
-                "to stay"
-            )
+            self._say(self._new_status())
 
     def _new_status(self, state: str = "") -> RecorderStatus:
         now, file = lsl_clock(), self._last
         lost = dict(self.intake.lost)
-        waiting = [source.wanted.name for source in self._streams if not source.connected]
-        if self._session is not None and not self._session.connected:
-            waiting.append("the session's worker")
+        trouble = "" if self._status_file is None else self._status_file.trouble
         return RecorderStatus.model_validate(
             {
                 "state": state or ("armed" if self._file is None else "recording"),
-                "message": self._alarm,
+                "message": "; ".join(filter(None, (self._alarm, self._sources.alarm, trouble))),
                 "file": None if file is None else str(file.path),
                 "elapsed_s": 0.0 if file is None else (self._ended if self._file is None else now) - self._began,
                 "size_bytes": 0 if file is None else file.size,
@@ -255,7 +218,7 @@ class Recorder:
                     StreamStatus(name=track.name, type=track.type, samples=tally.n_samples, lost=lost.get(track, 0))
                     for track, tally in file.tallies.items()
                 ),
-                "waiting_for": tuple(waiting),
+                "waiting_for": tuple(self._sources.waiting_for),
                 "pid": os.getpid(),
                 "at": now,
             }
@@ -264,18 +227,5 @@ class Recorder:
     def _say(self, status: RecorderStatus) -> None:
         """Publish a status: for whoever asks, and in the status file."""
         self._status, self._said = status, lsl_clock()
-        if self._settings.status is None:
-            return
-        path = Path(self._settings.status)
-        temporary = path.with_name(f".{path.name}.new")
-        try:
-            temporary.write_text(status.model_dump_json())
-            os.replace(temporary, path)
-        except OSError as error:
-            if not self._alarm:
-                self._alarm = f"cannot write {path}: {error.strerror}"
-
-
-def _snapshot_every(pretrigger_s: float) -> float:
-    """So often that most of what came before "record" has a state in front of it."""
-    return max(0.25, min(_SNAPSHOT_S, pretrigger_s / 6))
+        if self._status_file is not None:
+            self._status_file.show(status)

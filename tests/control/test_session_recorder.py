@@ -1,9 +1,12 @@
-"""Recorders that are found in a bad state: nothing is started here."""
+"""Recorders that are found in a bad state."""
 
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +22,8 @@ from services.control.problem import Problem
 from services.control.recording_library import RecordingLibrary
 from services.control.recording_store import RecordingStore
 from services.control.session_recorder import SessionRecorders
+from services.recorder.settings import RecorderSettings
+from tests.control.support import eventually
 
 
 @pytest.fixture
@@ -68,3 +73,29 @@ def test_a_recording_that_cannot_be_stored_is_no_reason_not_to_record_again(
     assert str(path) in caplog.text
     assert path.exists() and not list(places.uploads.iterdir())
     assert asyncio.run(recorders.status("m1")) is None
+
+
+def test_a_recorder_that_hangs_is_not_taken_as_ended_and_is_ended_when_asked(
+    places: DataDirectory, recorders: SessionRecorders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that a former control plane has started."""
+    files = places.session("m1")
+    settings = RecorderSettings(
+        folder=str(places.recorded("m1")), commands=str(files.recorder_commands), status=str(files.recorder_status)
+    )
+    places.recorded("m1").mkdir()
+    files.recorder.write_text(settings.model_dump_json())
+    process = subprocess.Popen([sys.executable, "-m", "services.recorder", str(files.recorder)])
+    try:
+        alive = eventually(lambda: asyncio.run(recorders.status("m1")), lambda one: one and one.state == "recording")
+        assert alive is not None and alive.message == ""
+        process.send_signal(signal.SIGSTOP)
+        monkeypatch.setattr(session_recorder, "_STATUS_S", 0.2)
+        monkeypatch.setattr(session_recorder, "_END_S", 0.2)
+        hung = asyncio.run(recorders.status("m1"))
+        assert hung is not None and hung.state == "recording" and "does not answer" in hung.message
+        asyncio.run(recorders.close())
+        assert process.wait(20) == -signal.SIGKILL
+    finally:
+        process.kill()
+        process.wait()

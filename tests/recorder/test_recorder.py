@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import resource
 import signal
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pylsl
 import pytest
 import pyxdf
 
@@ -23,6 +25,7 @@ from bmi_decoder.recorder_models import RecorderStatus
 from services.recorder import recorder as recorder_module
 from services.recorder.file import RecordingFile
 from services.recorder.intake import Chunk, Intake, Track
+from services.recorder.lsl_source import LslSource
 from services.recorder.naming import FileName
 from services.recorder.recorder import Recorder
 from services.recorder.ring import Ring
@@ -189,6 +192,55 @@ def test_a_stalled_disk_costs_samples_and_no_memory(
     assert written == [*range(len(written) - 10), *range(1000, 1010)]
 
 
+def test_samples_take_no_room_from_what_explains_them() -> None:
+    intake = Intake(1000)
+    track = Track(1, "a", "b", b"")
+    assert intake.put(Chunk(track, bytes(1000), 0.0, 10))
+    assert not intake.put(Chunk(track, bytes(1), 0.0, 1))
+    assert intake.put(Chunk(track, bytes(900), 0.0, 1, keep="settings"))
+    assert not intake.put(Chunk(track, bytes(200), 0.0, 1, keep="settings"))
+    chunks, dropped = intake.take(0)
+    assert [len(chunk.content) for chunk in chunks] == [1000, 900] and dropped == {track: 2}
+    assert intake.put(Chunk(track, bytes(1000), 0.0, 10))
+
+
+def test_writing_does_not_wait_for_syncing(
+    start: Callable[..., Running], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    syncing, synced = threading.Event(), threading.Event()
+
+    def fdatasync(descriptor: int) -> None:
+        if threading.current_thread().name == "syncing":
+            syncing.set()
+            assert synced.wait(20)
+
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    running = start()
+    running.put(0)
+    assert syncing.wait(20)
+    running.put(10)
+    eventually(running.samples, lambda n: n == 20)
+    synced.set()
+
+
+def test_a_source_that_dies_of_a_bug_is_an_alarm_and_not_connected(
+    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def receive(source: LslSource, info: object) -> None:
+        source.connected = True
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(LslSource, "_find", lambda source, uid: pylsl.StreamInfo("M1", "spikes"))
+    monkeypatch.setattr(LslSource, "_receive", receive)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    running = start(streams=(StreamSettings(name="M1"),), commands="a socket")
+    status = eventually(lambda: running.tell("status"), lambda status: status.message)
+    assert status.message == "nothing more is recorded of lsl M1, by a bug; see the recorder's log"
+    assert status.waiting_for == ("M1",) and running.recorder.failed
+    running.tell("stop")
+    assert "by a bug" in running.tell("start").message
+
+
 def test_a_full_disk_ends_the_recording_and_nothing_else(start: Callable[..., Running], tmp_path: Path) -> None:
     running = start(min_free_bytes=0, commands="a socket")
     running.put(0)
@@ -213,6 +265,18 @@ def test_a_full_disk_ends_the_recording_and_nothing_else(start: Callable[..., Ru
     assert running.recorder.failed
     running.tell("start")
     assert running.tell("status").state == "recording"
+
+
+def test_a_disk_that_is_full_before_anything_is_written_is_answered(
+    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(file: RecordingFile, chunk: Chunk) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(RecordingFile, "write", write)
+    running = start(start=False, commands="a socket")
+    assert "start failed: the recording ended: No space left on device" in running.tell("start").message
+    assert running.tell("status").state == "armed"
 
 
 def test_a_disk_that_is_almost_full_leaves_room_for_the_footers(start: Callable[..., Running], tmp_path: Path) -> None:
@@ -274,4 +338,4 @@ def test_a_file_cut_anywhere_holds_all_chunks_before(tmp_path: Path, caplog: Any
 def test_streams_are_told_apart_from_sessions(tmp_path: Path) -> None:
     settings = RecorderSettings(folder=str(tmp_path), streams=(StreamSettings(name="a"), StreamSettings(name="b")))
     recorder = Recorder(settings, print)
-    assert [source.wanted.name for source in recorder._streams] == ["a", "b"]
+    assert [source.wanted.name for source in recorder._sources.streams] == ["a", "b"]
