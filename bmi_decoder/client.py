@@ -15,7 +15,6 @@ Receive estimates from a running session::
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +22,6 @@ from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
-import zmq
 from pydantic import TypeAdapter
 
 from bmi_decoder import wire
@@ -31,11 +29,13 @@ from bmi_decoder.errors import BmiError
 from bmi_decoder.event_stream import follow
 from bmi_decoder.events import AnyEvent
 from bmi_decoder.jobs import JobInfo, RecordingDetail, RecordingInfo
+from bmi_decoder.keys import KeyPair
 from bmi_decoder.recorder_models import RecordedFile, RecorderStatus
 from bmi_decoder.rest_models import DecoderDetail, DecoderInfo, RevisionInfo, SessionStatus, StreamInfo
+from bmi_decoder.subscriber import ALL_TOPICS, AccessError, Subscriber
 
-ALL_TOPICS = (wire.ESTIMATE, wire.HEALTH, wire.HEARTBEAT)
-_RECEIVE_QUEUE = 1_000_000
+__all__ = ["ALL_TOPICS", "AccessError", "ControlClient", "ControlError", "Subscriber"]
+
 _START_TIMEOUT_S = 30.0
 _STOP_RECORDING_TIMEOUT_S = 300.0
 _SWAP_TIMEOUT_S = 1800.0
@@ -62,143 +62,6 @@ class ControlError(BmiError):
         super().__init__(message)
         self.status = status
         self.problem = problem or {}
-
-
-class Subscriber:
-    """Receives the messages of one session.
-
-    Parameters
-    ----------
-    endpoint : str
-        The session's `endpoint`, for example ``tcp://127.0.0.1:5555``.
-    topics : sequence of bytes or str
-        Kinds to receive: ``BMID`` estimates, ``BMIH`` health events, ``BMIB`` heartbeats. The default is
-        estimates; `ALL_TOPICS` is everything.
-    latest_only : bool
-        Keep only the newest message and drop the older ones: for a display or a controller that polls. Drops
-        made here count in `lost` too.
-
-    Attributes
-    ----------
-    lost : int
-        Estimates that were sent but did not arrive, from the sequence numbers of those that did.
-
-    Examples
-    --------
-    >>> with Subscriber("tcp://127.0.0.1:9", topics=ALL_TOPICS) as subscriber:
-    ...     subscriber.receive(timeout_s=0.01) is None
-    True
-    """
-
-    def __init__(
-        self, endpoint: str, topics: Sequence[bytes | str] = (wire.ESTIMATE,), latest_only: bool = False
-    ) -> None:
-        self.endpoint = endpoint
-        self.lost = 0
-        self._expected: int | None = None
-        self._wanted = tuple(topic.encode() if isinstance(topic, str) else topic for topic in topics)
-        self._first: bytes | None = None
-        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        if latest_only:
-            self._socket.setsockopt(zmq.CONFLATE, 1)
-        else:
-            self._socket.setsockopt(zmq.RCVHWM, _RECEIVE_QUEUE)
-        try:
-            for topic in self._wanted:
-                self._socket.subscribe(topic)
-            self._socket.connect(endpoint)
-        except zmq.ZMQError as error:
-            self._socket.close()
-            raise BmiError(f"cannot subscribe to {endpoint!r}: {error}; expected tcp://ADDRESS:PORT") from None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connection; what has not been received is dropped."""
-        self._socket.close()
-
-    def wait_connected(self, timeout_s: float = 5.0) -> None:
-        """Wait until messages arrive.
-
-        A worker sends a heartbeat when it has no data, so this works on a silent rig too. An estimate or
-        event that arrives here is not consumed.
-
-        Raises
-        ------
-        TimeoutError
-            If nothing arrives in `timeout_s` seconds.
-        """
-        if self._first is not None:
-            return
-        extra = [topic for topic in ALL_TOPICS if topic not in self._wanted]
-        for topic in extra:
-            self._socket.subscribe(topic)
-        try:
-            if not self._socket.poll(round(timeout_s * 1000)):
-                raise TimeoutError(
-                    f"nothing from {self.endpoint} in {timeout_s:g} s; is the session running, and is this "
-                    "the endpoint that its status shows?"
-                )
-            frame = self._socket.recv()
-        finally:
-            for topic in extra:
-                self._socket.unsubscribe(topic)
-        self._first = frame if frame[:4] in self._wanted else None
-
-    def receive(self, timeout_s: float | None = None) -> wire.Message | None:
-        """The next message.
-
-        Parameters
-        ----------
-        timeout_s : float, optional
-            Longest wait; 0 does not wait, None waits for ever.
-
-        Returns
-        -------
-        Estimate, Health, Heartbeat or None
-            None if nothing arrived in time.
-
-        Raises
-        ------
-        InputError
-            If a message cannot be understood.
-        """
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        while True:
-            frame, self._first = self._first, None
-            if frame is None:
-                wait = None if deadline is None else max(0, round((deadline - time.monotonic()) * 1000))
-                if not self._socket.poll(wait):
-                    return None
-                frame = self._socket.recv()
-            if frame[:4] in self._wanted:
-                message = wire.parse(frame)
-                self._count(message)
-                return message
-
-    def __iter__(self) -> Iterator[wire.Message]:
-        while True:
-            message = self.receive()
-            if message is not None:
-                yield message
-
-    def _count(self, message: wire.Message) -> None:
-        if isinstance(message, wire.Estimate):
-            sequence, following = message.sequence, message.sequence + 1
-        elif isinstance(message, wire.Heartbeat):
-            sequence = following = message.next_sequence
-        else:
-            return
-        if self._expected is not None and sequence > self._expected:
-            self.lost += sequence - self._expected
-        self._expected = following
 
 
 class ControlClient:
@@ -461,6 +324,27 @@ class ControlClient:
     def delete_session(self, name: str, if_match: str | None = None) -> None:
         """Delete a session that does not run, and its files; `if_match` as for a change."""
         self._request("DELETE", _path(name), headers=_condition(if_match))
+
+    def subscribe(
+        self,
+        name: str,
+        topics: Sequence[bytes | str] = (wire.ESTIMATE,),
+        latest_only: bool = False,
+        key: str | Path | KeyPair | None = None,
+    ) -> Subscriber:
+        """Receive what a session publishes that runs.
+
+        Parameters
+        ----------
+        name : str
+        topics, latest_only
+            As for `Subscriber`.
+        key : str or Path or KeyPair, optional
+            Our own key, for a session that publishes encrypted.
+        """
+        status = self.session(name)
+        own = key if status.server_key else None
+        return Subscriber(status.endpoint, topics, latest_only, status.server_key, own)
 
     def events(self, session: str | None = None, last_id: str | None = None) -> Iterator[AnyEvent]:
         """What happens from now on, for ever: states of sessions, health events, swaps, jobs.

@@ -12,6 +12,7 @@ from bmi_decoder.wire import Variant
 
 GapPolicy = Literal["hold", "zero", "reset"]
 Boundary = Literal["odd", "constant", "gust"]
+Encryption = Literal["auto", "curve", "none"]
 FilterVariant = Literal["low_latency", "high_accuracy"]
 
 
@@ -155,6 +156,10 @@ class SessionSettings(Settings):
         0.2, ge=0, description="Estimates of filled bins further than this behind real data are flagged invalid."
     )
     endpoint: str = Field("tcp://127.0.0.1:0", description="Where estimates are published; port 0 picks a free one.")
+    encryption: Encryption = Field(
+        "auto",
+        description="Whether estimates are published with CURVE, to allowed keys alone: auto does it beyond loopback.",
+    )
     realtime: RealtimeSettings = Field(RealtimeSettings(), description="How the worker keeps its deadlines.")
 
     @field_validator("endpoint")
@@ -175,6 +180,11 @@ class SessionSettings(Settings):
         """Whether only programs on this machine can subscribe."""
         return ipaddress.ip_address(urlsplit(self.endpoint).hostname or "").is_loopback
 
+    @property
+    def encrypted(self) -> bool:
+        """Whether estimates are published encrypted."""
+        return self.encryption == "curve" or (self.encryption == "auto" and not self.endpoint_is_loopback)
+
 
 class SnapshotSettings(Settings):
     """What a worker goes on from, as another one stood between two bins."""
@@ -193,6 +203,7 @@ class WorkerSettings(Settings):
     revision: int = Field(1, ge=1)
     heartbeat_s: float = Field(0.5, gt=0, description="Longest silence on the endpoint.")
     commands: str | None = Field(None, description="Path of the Unix socket that takes commands; null takes none.")
+    keys: str | None = Field(None, description="Folder of CURVE keys to publish with; null publishes in the clear.")
     settle_s: float = Field(1.0, ge=0, description="Data that a swapped-in decoder sees before its first estimate.")
     resume: SnapshotSettings | None = Field(None, description="State to go on from; null begins anew.")
     probation_s: float = Field(5.0, ge=0, description="Data for which the former decoder is kept warm behind a swap.")

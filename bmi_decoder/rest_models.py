@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from bmi_decoder.config import (
+    Encryption,
     InputFilterSettings,
     OutputFilterSettings,
     RealtimeSettings,
@@ -73,6 +74,9 @@ class SessionStatus(BaseModel):
     state: SessionState
     message: str = Field(description="Why it is in this state; empty when all is well.")
     endpoint: str = Field(description="Where estimates are published; while running, the real port.")
+    server_key: str | None = Field(
+        None, description="The CURVE key that subscribers must know; null unless it runs and publishes encrypted."
+    )
     revision: int = Field(description="Which decoder and filters; from 1, a new one for each change.")
     etag: str = Field(
         description="Names its settings and revision; a change that sends it as If-Match is made only to these.",
@@ -126,6 +130,7 @@ class SessionChange(BaseModel):
     max_gap_s: float | None = None
     max_age_s: float | None = None
     endpoint: str | None = None
+    encryption: Encryption | None = None
     realtime: RealtimeSettings | None = None
 
 

@@ -107,6 +107,9 @@ def test_endpoints(endpoint: str, loopback: bool) -> None:
     session = SessionSettings.model_validate({**SESSION, "endpoint": endpoint})
     assert session.endpoint == endpoint
     assert session.endpoint_is_loopback == loopback
+    assert session.encrypted == (not loopback)
+    assert session.model_copy(update={"encryption": "curve"}).encrypted
+    assert not session.model_copy(update={"encryption": "none"}).encrypted
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,10 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "--timeout", type=positive_seconds, default=10.0, metavar="S", help="give up after S silent seconds"
     )
+    parser.add_argument(
+        "--server-key", metavar="KEY", help="of a session that publishes encrypted: server_key of its status, or a file"
+    )
+    parser.add_argument("--key", metavar="FILE", help="with it: our own key, NAME.key_secret of 'keys generate'")
     parser.add_argument("--json", metavar="FILE", help="write one JSON object per message; '-' is standard output")
     parser.set_defaults(run=run)
 
@@ -36,7 +40,9 @@ def run(options: argparse.Namespace) -> int:
         raise BmiError(f"cannot write {options.json}: {error.strerror}") from None
     received = 0
     # Heartbeats are always received: they tell a quiet rig from a dead worker.
-    with Subscriber(options.endpoint, topics=(ESTIMATE, HEALTH, HEARTBEAT)) as subscriber:
+    with Subscriber(
+        options.endpoint, (ESTIMATE, HEALTH, HEARTBEAT), server_key=options.server_key, key=options.key
+    ) as subscriber:
         try:
             while options.count is None or received < options.count:
                 message = subscriber.receive(options.timeout)

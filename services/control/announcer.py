@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from bmi_decoder.errors import InputError
 from bmi_decoder.events import HealthEvent, StateEvent
 from services.control.event_log import EventLog
 from services.control.health_feed import HealthFeed
@@ -15,6 +16,7 @@ from services.control.status import session_state
 from services.control.store import Store
 from services.control.supervised import Supervised
 from services.control.supervisor import Supervisor
+from services.keys import KeyFolder
 
 _LOOK_S = 0.1
 _FAULT_PAUSE_S = 1.0
@@ -37,16 +39,18 @@ class Announcer:
     store : Store
     supervisor : Supervisor
     events : EventLog
+    keys : KeyFolder
+        To listen to workers that publish encrypted.
     """
 
-    def __init__(self, store: Store, supervisor: Supervisor, events: EventLog) -> None:
-        self._store, self._supervisor, self._events = store, supervisor, events
+    def __init__(self, store: Store, supervisor: Supervisor, events: EventLog, keys: KeyFolder) -> None:
+        self._store, self._supervisor, self._events, self._keys = store, supervisor, events, keys
         self._told: dict[str, _Told] = {}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Announce for the length of an ``async with`` block."""
-        feed = HealthFeed(self._health)
+        feed = HealthFeed(self._health, self._keys)
         watching = asyncio.create_task(self._watch(feed), name="announcer")
         try:
             yield
@@ -60,7 +64,7 @@ class Announcer:
             sessions = self._supervisor.sessions
             for name in self._told.keys() - sessions.keys():
                 del self._told[name]
-                feed.follow(name, None)
+                feed.follow(name, "")
             try:
                 for name, session in sessions.items():
                     await self._look(name, session, feed)
@@ -80,7 +84,10 @@ class Announcer:
             live, seen = session.live(), self._seen(session)
             found = None if row is None else session_state(row, session, live)
         said = None if live is None else live.status
-        feed.follow(name, None if said is None else said.endpoint)
+        try:
+            feed.follow(name, *(("", "") if said is None else (said.endpoint, said.server_key)))
+        except InputError as error:
+            _log.error("session %s: its health events cannot be received: %s", name, error, extra={"session": name})
         if row is None or found is None:
             return
         told.seen = seen

@@ -45,6 +45,7 @@ from services.control.supervisor import Supervisor
 from services.control.train_job import TrainJob
 from services.control.training_stage import Training
 from services.dashboard.entry import install as install_dashboard
+from services.keys import KeyFolder
 
 _ABOUT = (
     "Live decoding of neural streams: upload decoders, create sessions, start and stop them. Estimates are "
@@ -99,7 +100,7 @@ def _lifespan(settings: ControlSettings) -> Callable[[FastAPI], AbstractAsyncCon
             try:
                 await control.supervisor.open()
                 await control.jobs.open()
-                announcer = Announcer(control.store, control.supervisor, control.events)
+                announcer = Announcer(control.store, control.supervisor, control.events, KeyFolder(places.keys))
                 async with announcer.running(), control.metrics.running():
                     yield
             finally:

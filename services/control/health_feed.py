@@ -13,6 +13,7 @@ import zmq.asyncio
 from bmi_decoder import wire
 from bmi_decoder.errors import InputError
 from bmi_decoder.events import HealthEvent
+from services.keys import KeyFolder
 
 QUIET_S = 1.0
 """Of events of one kind from one session, one is published in this time: a bad stream has hundreds in a second."""
@@ -29,43 +30,68 @@ class HealthFeed:
     ----------
     publish : callable
         Takes each `HealthEvent`.
+    keys : KeyFolder
+        For workers that publish encrypted.
     """
 
-    def __init__(self, publish: Callable[[HealthEvent], None]) -> None:
-        self._publish = publish
-        self._endpoints: dict[str, str] = {}
+    def __init__(self, publish: Callable[[HealthEvent], None], keys: KeyFolder) -> None:
+        self._publish, self._keys = publish, keys
+        # Endpoint and server key of each session.
+        self._endpoints: dict[str, tuple[str, str]] = {}
         # Kinds of which one was published a moment ago, with the newest that was not.
         self._held: dict[tuple[str, str], HealthEvent | None] = {}
         self._timers: dict[tuple[str, str], asyncio.TimerHandle] = {}
         self._context = zmq.asyncio.Context(io_threads=1)
-        self._socket = self._context.socket(zmq.SUB)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.subscribe(wire.HEALTH)
-        self._listening = asyncio.get_running_loop().create_task(self._listen(), name="health events")
+        # One for each key that servers have, and one for those without: a socket shows the same keys to all.
+        self._sockets: dict[str, zmq.asyncio.Socket] = {}
+        self._listening: list[asyncio.Task[None]] = []
 
-    def follow(self, session: str, endpoint: str | None) -> None:
-        """Listen to a session's worker at `endpoint`; None or empty where none publishes."""
-        former = self._endpoints.pop(session, None)
-        if endpoint:
-            self._endpoints[session] = endpoint
-        if former == endpoint:
+    def follow(self, session: str, endpoint: str, server_key: str = "") -> None:
+        """Listen to a session's worker at `endpoint`, with the key that it has; empty where none publishes.
+
+        Raises
+        ------
+        InputError
+            If it is encrypted and we have no key.
+        """
+        former, wanted = self._endpoints.get(session), (endpoint, server_key)
+        if former == wanted or (former is None and not endpoint):
             return
+        socket = self._socket(server_key) if endpoint else None
+        self._endpoints.pop(session, None)
         if former is not None and former not in self._endpoints.values():
-            self._socket.disconnect(former)
-        if endpoint:
-            self._socket.connect(endpoint)
+            self._sockets[former[1]].disconnect(former[0])
+        if socket is not None:
+            self._endpoints[session] = wanted
+            socket.connect(endpoint)
+
+    def _socket(self, server_key: str) -> zmq.asyncio.Socket:
+        if server_key not in self._sockets:
+            socket = self._context.socket(zmq.SUB)
+            socket.setsockopt(zmq.LINGER, 0)
+            if server_key:
+                pair = self._keys.service()
+                socket.curve_serverkey = server_key.encode()
+                socket.curve_publickey, socket.curve_secretkey = pair.public.encode(), pair.secret.encode()
+            socket.subscribe(wire.HEALTH)
+            self._sockets[server_key] = socket
+            listening = asyncio.get_running_loop().create_task(self._listen(socket), name="health events")
+            self._listening.append(listening)
+        return self._sockets[server_key]
 
     def close(self) -> None:
         """Let go of all connections."""
-        self._listening.cancel()
+        for listening in self._listening:
+            listening.cancel()
         for timer in self._timers.values():
             timer.cancel()
-        self._socket.close()
+        for socket in self._sockets.values():
+            socket.close()
         self._context.term()
 
-    async def _listen(self) -> None:
+    async def _listen(self, socket: zmq.asyncio.Socket) -> None:
         while True:
-            frame = await self._socket.recv()
+            frame = await socket.recv()
             try:
                 message = wire.parse(frame)
             except InputError as error:

@@ -136,6 +136,11 @@ class DataDirectory:
         """Folders of the jobs that run."""
         return self.root / "jobs"
 
+    @property
+    def keys(self) -> Path:
+        """CURVE keys; see `services.keys`."""
+        return self.root / "keys"
+
     def decoder(self, decoder_id: str) -> Path:
         """The bundle of a stored decoder."""
         return self.root / "decoders" / f"{decoder_id}.bmi"

@@ -36,13 +36,15 @@ async def session_status(row: StoredSession, session: Supervised) -> SessionStat
         return None
     state, message = found
     figures: dict[str, Any] = dict(row.last or {}) if live is None else {}
-    endpoint, revision, age, realtime, stream = settings.endpoint, row.revision, None, [], None
+    endpoint, server_key, revision, age = settings.endpoint, None, row.revision, None
+    realtime: list[Any] = []
+    stream = None
     if live is not None and live.status is not None:
         said = live.status
         latency = await session.recent_latency_us()
         figures = {name: getattr(said, name) for name in _COUNTERS} | {"latency_us": latency}
         age, realtime, stream = said.last_bin_age_s, said.realtime, said.stream
-        endpoint = said.endpoint or endpoint
+        endpoint, server_key = said.endpoint or endpoint, said.server_key or None
         # In mid-swap the store has the rest of the answer too.
         revision = said.revision if session.swapping_to is None else revision
     return SessionStatus(
@@ -50,6 +52,7 @@ async def session_status(row: StoredSession, session: Supervised) -> SessionStat
         state=state,
         message=message,
         endpoint=endpoint,
+        server_key=server_key,
         revision=revision,
         etag=row.etag,
         swapping_to=session.swapping_to,

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from typing import Any
 
 from bmi_decoder.config import SessionSettings, WorkerSettings
+from bmi_decoder.errors import BmiError
+from services.control.encryption import prepare_keys
 from services.control.event_log import EventLog
 from services.control.places import DataDirectory
 from services.control.store import Store
@@ -23,6 +25,7 @@ from services.control.supervised import Backoff, Supervised, final_report, wait_
 from services.control.swapping import ON_DEMAND, Swapper
 from services.control.tables import RevisionRow
 from services.control.worker_process import WorkerProcess
+from services.keys import KeyFolder
 
 _WATCH_S = 0.1
 _STOP_GRACE_S = 5.0
@@ -255,11 +258,13 @@ class Supervisor:
             flight=str(session.files.flight),
             revision=row.revision,
             commands=str(session.files.commands) if session.files.takes_commands else None,
+            keys=str(self._places.keys) if row.session_settings.encrypted else None,
         )
         session.revision, session.trials_left = row.revision, False
         try:
+            await asyncio.to_thread(prepare_keys, KeyFolder(self._places.keys), settings.session)
             session.worker = await asyncio.to_thread(WorkerProcess.spawn, session.files, settings)
-        except OSError as error:
+        except (OSError, BmiError) as error:
             self._retry(row.name, session, f"cannot start a worker: {error}")
             return
         session.message = ""

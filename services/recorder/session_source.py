@@ -9,11 +9,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bmi_decoder.bundle import Manifest
-from bmi_decoder.client import ALL_TOPICS, Subscriber
 from bmi_decoder.config import WorkerSettings
 from bmi_decoder.errors import BmiError, InputError
 from bmi_decoder.recording import Output
+from bmi_decoder.subscriber import ALL_TOPICS, AccessError, Subscriber
 from bmi_decoder.wire import Estimate, Health
+from services.keys import KeyFolder
 from services.recorder.estimates import EstimateTracks
 from services.recorder.intake import Intake
 from services.recorder.log import EventTrack
@@ -23,6 +24,7 @@ from services.worker.flight import FlightReader, WorkerStatus, lsl_clock
 
 _LOOK_S = 0.5
 _CONNECT_S = 2.0
+_REFUSED_S = 2.0
 _NEW_DECODER = ("swap", "rolled_back")
 
 
@@ -43,7 +45,7 @@ class SessionSource(threading.Thread):
     snapshots : Snapshots
         Is told whom to ask.
     log : EventTrack
-        Gets `worker_found`, `worker_lost`, `no_decoder` and `estimates_lost`.
+        Gets `worker_found`, `worker_lost`, `refused`, `no_decoder` and `estimates_lost`.
 
     Attributes
     ----------
@@ -66,12 +68,16 @@ class SessionSource(threading.Thread):
                 continue
             settings, status = found
             try:
-                with Subscriber(status.endpoint, ALL_TOPICS) as subscriber:
+                with _subscriber(settings, status) as subscriber:
                     subscriber.wait_connected(_CONNECT_S)
                     self._log.put({"event": "worker_found", "endpoint": status.endpoint, "pid": status.pid})
                     self.connected = True
                     self._follow(subscriber, settings, status.pid)
             except TimeoutError:
+                continue
+            except (AccessError, InputError) as error:
+                self._log.put({"event": "refused", "endpoint": status.endpoint, "reason": str(error)})
+                time.sleep(_REFUSED_S)
                 continue
             finally:
                 self.connected = False
@@ -123,6 +129,13 @@ class SessionSource(threading.Thread):
                 found = self._running()
                 if found is None or found[1].pid != pid:
                     return
+
+
+def _subscriber(settings: WorkerSettings, status: WorkerStatus) -> Subscriber:
+    if settings.keys is None:
+        return Subscriber(status.endpoint, ALL_TOPICS)
+    key = KeyFolder(Path(settings.keys)).service()
+    return Subscriber(status.endpoint, ALL_TOPICS, server_key=status.server_key, key=key)
 
 
 def _outputs(manifest: Manifest) -> tuple[Output, ...]:

@@ -34,9 +34,9 @@ RECORDED_S = 60.0
 _FIXED = struct.Struct("<8sIIII")  # magic, header size, record size, records, process
 _STATE = struct.Struct("<II")  # state, revision
 _COUNTERS = struct.Struct("<QQQQQQd")  # written, in, decoded, lost, duplicated, invalid, time of the last bin
-_STATE_AT, _COUNTERS_AT, _ENDPOINT_AT, _MESSAGE_AT, _REALTIME_AT = 24, 32, 128, 384, 2432
+_STATE_AT, _COUNTERS_AT, _ENDPOINT_AT, _SERVER_KEY_AT, _MESSAGE_AT, _REALTIME_AT = 24, 32, 128, 320, 384, 2432
 _STATE_WORD, _WRITTEN_WORD, _LAST_BIN_WORD = _STATE_AT // 8, _COUNTERS_AT // 8, _COUNTERS_AT // 8 + 6
-_ENDPOINT_SIZE, _MESSAGE_SIZE, _REALTIME_SIZE = 256, 2048, 1536
+_ENDPOINT_SIZE, _SERVER_KEY_SIZE, _MESSAGE_SIZE, _REALTIME_SIZE = 192, 64, 2048, 1536
 _STREAM = struct.Struct("<IIIIIIdd")  # state, gaps, lates, losses, clock jumps, mismatches, since, lag
 _STREAM_AT = 3968
 _RECORD = struct.Struct("<QqdddddII")
@@ -64,6 +64,8 @@ class WorkerStatus:
         Why it is in that state; empty when all is well.
     endpoint : str
         Where it publishes; empty before it is bound.
+    server_key : str
+        The CURVE key that subscribers must know; empty where nothing is encrypted.
     bins_in, bins_decoded, bins_lost, bins_duplicated, bins_invalid : int
         Bins received complete; estimates published; bins missing in the stream; samples whose place was already
         taken; bins with input or output that was not finite.
@@ -77,6 +79,7 @@ class WorkerStatus:
     state: str
     message: str
     endpoint: str
+    server_key: str
     pid: int
     revision: int
     bins_in: int
@@ -167,8 +170,9 @@ class FlightWriter:
         """The revision that others read."""
         return self._words[_STATE_WORD] >> 32
 
-    def set_endpoint(self, endpoint: str) -> None:
-        """Publish where estimates go."""
+    def set_endpoint(self, endpoint: str, server_key: str = "") -> None:
+        """Publish where estimates go, and the key that subscribers must know."""
+        self._text(_SERVER_KEY_AT, _SERVER_KEY_SIZE, server_key)
         self._text(_ENDPOINT_AT, _ENDPOINT_SIZE, endpoint)
 
     def set_realtime(self, grants: Sequence[RealtimeGrant]) -> None:
@@ -271,6 +275,7 @@ class FlightReader:
             state=WorkerState(state).name,
             message=self._text(_MESSAGE_AT, _MESSAGE_SIZE),
             endpoint=self._text(_ENDPOINT_AT, _ENDPOINT_SIZE),
+            server_key=self._text(_SERVER_KEY_AT, _SERVER_KEY_SIZE),
             realtime=json.loads(self._text(_REALTIME_AT, _REALTIME_SIZE) or "[]"),
             pid=self.pid,
             revision=revision,

@@ -7,6 +7,7 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -23,6 +24,9 @@ from services.worker.publisher import Publisher
 from services.worker.realtime import apply_realtime, sharpen_timers
 from services.worker.session import Session
 from services.worker.snapshot import resume
+
+if TYPE_CHECKING:
+    from services.keys import KeyFolder
 
 _SWITCH_INTERVAL_S = 5e-5
 
@@ -60,9 +64,9 @@ def run(path: Path, listing: Listing) -> int:
 
 def _run(settings: WorkerSettings, flight: FlightWriter, pipeline: Pipeline, listing: Listing) -> None:
     with contextlib.ExitStack() as stack:
-        publisher = Publisher(settings.session.endpoint)
+        publisher = Publisher(settings.session.endpoint, _keys(settings))
         stack.callback(publisher.close)
-        flight.set_endpoint(publisher.endpoint)
+        flight.set_endpoint(publisher.endpoint, publisher.server_key)
         flight.set_realtime(apply_realtime(settings.session.realtime))
         sharpen_timers()
         session = Session(settings, flight, pipeline, publisher, listing)
@@ -80,6 +84,14 @@ def _run(settings: WorkerSettings, flight: FlightWriter, pipeline: Pipeline, lis
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
         session.run()
+
+
+def _keys(settings: WorkerSettings) -> KeyFolder | None:
+    if settings.keys is None:
+        return None
+    from services.keys import KeyFolder
+
+    return KeyFolder(Path(settings.keys))
 
 
 def _say(message: str) -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import zmq
 
 from bmi_decoder import wire
 from bmi_decoder.errors import BmiError
+
+if TYPE_CHECKING:
+    from services.keys import KeyFolder
 
 SEND_QUEUE = 20_000
 """Messages kept per subscriber that does not read: a few MB, then its newest are dropped and the others go on."""
@@ -22,27 +25,42 @@ class Publisher:
     ----------
     endpoint : str
         ``tcp://ADDRESS:PORT``; port 0 picks a free one.
+    keys : KeyFolder, optional
+        Publish encrypted, to the owners of these keys alone.
 
     Attributes
     ----------
     endpoint : str
         The real one.
+    server_key : str
+        The public key that subscribers must know; empty where nothing is encrypted.
     send, rehearse : callable
         Send a message to the subscribers; to nobody, which only brings the code into the processor's caches.
 
     Raises
     ------
     BmiError
-        If the port is taken or the address is not this machine's.
+        If the port is taken or the address is not this machine's, or the keys cannot be used.
     """
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, keys: KeyFolder | None = None) -> None:
         self._context = zmq.Context(io_threads=1)
         self._socket, self._idle = self._context.socket(zmq.PUB), self._context.socket(zmq.PUB)
         self._socket.set_hwm(SEND_QUEUE)
         self._socket.setsockopt(zmq.LINGER, _LINGER_MS)
+        self.server_key, self._access = "", None
         try:
+            if keys is not None:
+                # Only now: a worker that does not need them does without these modules.
+                from services.worker.access import Access
+
+                self._access = Access(self._context, keys)
+                self._access.guard(self._socket)
+                self.server_key = self._access.server_key
             self._socket.bind(endpoint)
+        except BmiError:
+            self.close()
+            raise
         except zmq.ZMQError as error:
             self.close()
             why = "it is taken by another program" if error.errno == zmq.EADDRINUSE else str(error)
@@ -61,4 +79,6 @@ class Publisher:
         """Send what is queued, within half a second, and close."""
         self._socket.close()
         self._idle.close()
+        if self._access is not None:
+            self._access.close()
         self._context.term()

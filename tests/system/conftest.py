@@ -108,10 +108,10 @@ def start_session(control: Control, stream_name: str) -> Iterator[StartSession]:
 
     def start(bundle: Path, **settings: Any) -> Live:
         name = f"{stream_name}-{next(numbers)}"
-        stream = {"name": stream_name} | settings.pop("stream", {})
+        stream, key = {"name": stream_name} | settings.pop("stream", {}), settings.pop("key", None)
         client.create_session(name, stream, client.upload_decoder(bundle).id, **settings)
         names.append(name)
-        live.append(Live(client, name, stream_name))
+        live.append(Live(client, name, stream_name, key))
         return live[-1]
 
     yield start

@@ -18,6 +18,7 @@ import psutil
 
 from bmi_decoder.cli import main
 from bmi_decoder.client import ALL_TOPICS, ControlClient, Subscriber
+from bmi_decoder.keys import KeyPair
 from bmi_decoder.rest_models import SessionStatus
 from bmi_decoder.wire import Estimate, Flag, Health, Heartbeat
 
@@ -180,9 +181,10 @@ class Received:
 class Live:
     """A session on a control plane, and a subscriber that was there before its first bin."""
 
-    def __init__(self, client: ControlClient, name: str, stream: str) -> None:
+    def __init__(self, client: ControlClient, name: str, stream: str, key: KeyPair | None = None) -> None:
         self.client, self.name, self.stream = client, name, stream
-        self.received = Received(Subscriber(client.start_session(name).endpoint, topics=ALL_TOPICS))
+        client.start_session(name)
+        self.received = Received(client.subscribe(name, ALL_TOPICS, key=key))
 
     def wait_connected(self) -> None:
         """Wait for the first heartbeat."""

@@ -151,13 +151,17 @@ def test_a_killed_recorder_loses_less_than_a_second(
     live.received.until_event("connected", 2)
     written = recorder.samples(live.stream)
     eventually(lambda: recorder.samples(live.stream), lambda n: n > written + 100)
+    live.wait_decoded(for_s=0.4)
     recorder.program.process.kill()
     killed_at = time.monotonic()
     recorder.program.wait()
+    live.received.read()
     path = the_file(tmp_path)
     session = read_session(path)
     assert killed_at - session.neural.times[-1] < 1
-    assert killed_at - session.estimates["t_source"][-1] < 1
+    # Of what was published: a worker on a machine that is overloaded may be behind itself.
+    published = max(one.t_publish for one in live.received.estimates if one.t_publish < killed_at)
+    assert published - session.estimates["t_publish"][-1] < 1
     assert len(session.neural.spans) == 2
     assert [event["event"] for _, event in session.log].count("found") == 4
     assert session.remarks == () or "ends inside a chunk" in session.remarks[0]

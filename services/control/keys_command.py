@@ -1,0 +1,72 @@
+"""The `keys` command."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from bmi_decoder.commands.options import say
+from bmi_decoder.errors import BmiError, InputError
+from bmi_decoder.keys import KeyPair, is_key, read_public, write_pair
+from services.control.command import DATA_VARIABLE, default_data_dir
+from services.control.places import DataDirectory
+from services.keys import NAME, KeyFolder
+
+
+def register(subparsers: Any) -> None:
+    """Add ``keys`` to an argparse command line."""
+    parser = subparsers.add_parser(
+        "keys",
+        help="who may receive encrypted estimates: make, allow, revoke and list CURVE keys",
+        description="generate makes a key for somebody who wants to subscribe, anywhere. The other actions are for who "
+        "runs the control plane: allow and revoke hold from the next connection on, rotate gives the server a new "
+        "key for sessions that are started from then on.",
+    )
+    parser.add_argument("action", choices=("generate", "allow", "revoke", "list", "rotate"))
+    parser.add_argument("what", nargs="?", metavar="NAME|KEY", help="NAME of a key; for allow, its file NAME.key")
+    parser.add_argument("--name", help="for allow: under which the key is known (default: the name of its file)")
+    parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="for generate (default: here)")
+    parser.add_argument("--data-dir", type=Path, help=f"of the control plane (default ${DATA_VARIABLE}, or per user)")
+    parser.set_defaults(run=run, usage_error=parser.error)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Change or show keys; workers take notice at once."""
+    if args.action in ("generate", "allow", "revoke") and args.what is None:
+        args.usage_error(f"{args.action} needs " + ("the KEY, a file" if args.action == "allow" else "a NAME"))
+    if args.action == "generate":
+        return _generate(args.what, args.out)
+    folder = KeyFolder(DataDirectory.create(args.data_dir or default_data_dir()).keys)
+    try:
+        folder.create()
+        if args.action == "allow":
+            _allow(folder, args.what, args.name)
+        elif args.action == "revoke":
+            folder.revoke(args.what)
+            say(f"{args.what} gets no new connection; one that it has lasts until its session is started again")
+        elif args.action == "rotate":
+            folder.rotate()
+            say("sessions that are started from now on have the new key; give it to their subscribers")
+    except OSError as error:
+        raise BmiError(f"cannot use keys in {folder.path}: {error.strerror}") from None
+    if args.action in ("list", "rotate"):
+        print(f"server  {folder.server().public}  {folder.path / 'server.key'}")
+    if args.action == "list":
+        for name, public in folder.allowed().items():
+            print(f"allowed  {public}  {name}")
+    return 0
+
+
+def _generate(name: str, out: Path) -> int:
+    if not NAME.fullmatch(name):
+        raise InputError(f"a name has 1 to 64 letters, digits and _.@- after the first, got {name!r}")
+    secret, public = write_pair(out, name, KeyPair.generate())
+    print(f"{secret}  stays with you: what subscribes needs it\n{public}  goes to who runs the server: keys allow")
+    return 0
+
+
+def _allow(folder: KeyFolder, what: str, name: str | None) -> None:
+    if name is None and is_key(what):
+        raise InputError("say whose key this is: --name NAME")
+    folder.allow(name or Path(what).stem, read_public(what))
