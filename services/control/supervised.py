@@ -17,8 +17,8 @@ from services.control.places import SessionFiles
 from services.control.worker_process import WorkerProcess, last_line
 from services.worker.flight import FlightReader, WorkerStatus
 
-FIRST_DELAY_S, LONGEST_DELAY_S = 0.5, 10.0
-_STEADY_S = 60.0
+FIRST_DELAY_S, LONGEST_DELAY_S = 0.1, 10.0
+_STEADY_S = 5.0
 _POLL_S = 0.02
 _LATENCY_KEPT_S = 0.5
 
@@ -34,7 +34,7 @@ class Backoff:
     >>> clock = iter([0.0, 1.0, 2.0]).__next__
     >>> backoff = Backoff(clock=clock)
     >>> backoff.started(); backoff.next_delay(), backoff.next_delay()
-    (0.5, 1.0)
+    (0.1, 0.2)
     """
 
     clock: Callable[[], float] = time.monotonic

@@ -101,6 +101,9 @@ class Recorder:
         except (BmiError, TimeoutError) as error:
             why = str(error) or "the disk does not answer"
             return self._status.model_copy(update={"message": f"{command} failed: {why}"})
+        if self._status_file is not None:
+            # Whoever has the answer may look there next.
+            self._status_file.wait_written(_ANSWER_S)
         return self._status
 
     def _turn(self) -> None:

@@ -28,20 +28,25 @@ class StatusFile(threading.Thread):
         self._path = path
         self._changed = threading.Condition()
         self._newest: RecorderStatus | None = None
-        self._ended = False
+        self._writing = self._ended = False
         self.trouble = ""
 
     def show(self, status: RecorderStatus) -> None:
         """Have a status written soon; one that is older and still waits is left out."""
         with self._changed:
             self._newest = status
-            self._changed.notify()
+            self._changed.notify_all()
+
+    def wait_written(self, timeout_s: float) -> None:
+        """Wait until the file holds what was shown, or for `timeout_s`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._newest is None and not self._writing, timeout_s)
 
     def end(self) -> None:
         """Write what is left, and come to an end."""
         with self._changed:
             self._ended = True
-            self._changed.notify()
+            self._changed.notify_all()
         self.join()
 
     def run(self) -> None:
@@ -57,6 +62,9 @@ class StatusFile(threading.Thread):
 
     def _next(self) -> RecorderStatus | None:
         with self._changed:
+            self._writing = False
+            self._changed.notify_all()
             self._changed.wait_for(lambda: self._newest is not None or self._ended)
             status, self._newest = self._newest, None
+            self._writing = status is not None
             return status

@@ -183,8 +183,8 @@ class Live:
 
     def __init__(self, client: ControlClient, name: str, stream: str, key: KeyPair | None = None) -> None:
         self.client, self.name, self.stream = client, name, stream
-        client.start_session(name)
-        self.received = Received(client.subscribe(name, ALL_TOPICS, key=key))
+        status = client.start_session(name)
+        self.received = Received(Subscriber(status.endpoint, ALL_TOPICS, server_key=status.server_key, key=key))
 
     def wait_connected(self) -> None:
         """Wait for the first heartbeat."""
