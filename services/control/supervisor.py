@@ -258,7 +258,7 @@ class Supervisor:
             flight=str(session.files.flight),
             revision=row.revision,
             commands=str(session.files.commands) if session.files.takes_commands else None,
-            keys=str(self._places.keys) if row.session_settings.encrypted else None,
+            keys=str(self._places.keys) if row.settings.encrypted else None,
         )
         session.revision, session.trials_left = row.revision, False
         try:
