@@ -79,8 +79,11 @@ def test_two_streams_of_one_name(
     status = failure(control, start_session, linear_bundle)
     assert f"2 streams are named {stream_name!r}" in status.message
     assert f"one 'source_id' of '{stream_name}-rig-1', '{stream_name}-rig-2'" in status.message
+    opened.clear()
     chosen = start_session(linear_bundle, stream={"source_id": f"{stream_name}-rig-2"})
-    chosen.wait_state("running")
+    # Only then the streams: a subscriber that is still connecting would miss the event.
+    chosen.wait_connected()
+    opened += [Outlet(source_id=source_id).open(stream_name) for source_id in ("rig-1", "rig-2")]
     chosen.received.until_event("connected")
     assert chosen.received.events[0]["source_id"] == f"{stream_name}-rig-2"
     del opened
