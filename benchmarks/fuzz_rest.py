@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +198,7 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="bmi-fuzz-") as name,
         serving(Path(name)) as url,
         closing(World(url, Path(name))) as world,
+        redirect_stdout(sys.stderr),  # hypothesis prints hints
     ):
         result = fuzz(url, world, cases)
     print(json.dumps(result, indent=1))

@@ -27,6 +27,7 @@ from services.control.announcer import Announcer
 from services.control.calibrate_job import CalibrateJob
 from services.control.context import Control
 from services.control.database import Database
+from services.control.database_watch import DatabaseWatch
 from services.control.event_log import EventLog
 from services.control.export_job import ExportJob
 from services.control.job_kind import JobKind
@@ -93,15 +94,15 @@ def _lifespan(settings: ControlSettings) -> Callable[[FastAPI], AbstractAsyncCon
         with ExitStack() as held:
             held.enter_context(exclusive(places.root))
             held.callback(places.release_shared_memory)
-            places.remove_unfinished_uploads()
             database = Database(settings.database or f"sqlite:///{places.database}")
             held.callback(database.close)
             control = app.state.control = _assemble(settings, places, database)
+            places.remove_unfinished_uploads(control.holds)
             try:
                 await control.supervisor.open()
                 await control.jobs.open()
                 announcer = Announcer(control.store, control.supervisor, control.events, KeyFolder(places.keys))
-                async with announcer.running(), control.metrics.running():
+                async with announcer.running(), control.metrics.running(), control.database.running():
                     yield
             finally:
                 control.events.close()
@@ -135,6 +136,7 @@ def _assemble(settings: ControlSettings, places: DataDirectory, database: Databa
         JobRunner(kinds, places, job_store, event_log),
         Metrics(store, job_store, supervisor, event_log, health.service_version()),
         SessionRecorders(places, recording_library),
+        DatabaseWatch(database, store),
     )
 
 

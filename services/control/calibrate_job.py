@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bmi_decoder.errors import BmiError
 from bmi_decoder.jobs import CalibrateRequest, ReadingSettings
+from services.control.disk_threads import on_disk
 from services.control.job_kind import Stage
 from services.control.problem import bad_value
 from services.control.recording_library import RecordingLibrary
@@ -75,12 +75,12 @@ class CalibrateJob:
 
     async def finish(self, request: CalibrateRequest, folder: Path) -> dict[str, Any]:
         """Add the recording to the stored ones, and the bundle to the stored decoders."""
-        path = await asyncio.to_thread(linked, folder / _RECORDING)
-        content = await asyncio.to_thread(path.read_bytes)
+        path = await on_disk(linked, folder / _RECORDING)
+        content = await on_disk(path.read_bytes)
         digest = hashlib.sha256(content).hexdigest()
         stored = await self._recordings.add(Upload(path, f"{request.neural.name}.npz", digest, len(content)))
         try:
-            kept = await asyncio.to_thread(self._training.keep, request.decoder, folder)
+            kept = await on_disk(self._training.keep, request.decoder, folder)
         except BaseException:
             await self._recordings.remove(stored.id)
             raise

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from services.control.database_watch import DatabaseWatch
 from services.control.event_log import EventLog
 from services.control.job_runner import JobRunner
 from services.control.job_store import JobStore
@@ -35,6 +36,11 @@ class Control:
     jobs: JobRunner
     metrics: Metrics
     recorders: SessionRecorders
+    database: DatabaseWatch
+
+    def holds(self, file_id: str) -> bool:
+        """Whether a decoder or a recording of an id is stored."""
+        return self.store.decoder(file_id) is not None or self.recordings.knows(file_id)
 
 
 async def _control(request: Request) -> Control:

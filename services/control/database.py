@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DatabaseError
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from bmi_decoder.errors import BmiError, InputError
@@ -17,12 +18,20 @@ from services.control.migrate import migrate
 _LOCK_KEY = 0x626D692D64656364
 """Of the advisory lock that keeps a second control plane off a PostgreSQL database."""
 
+_WAIT_S = 10
+_log = logging.getLogger(__name__)
+
+
+class DatabaseTakenError(BmiError):
+    """Another control plane uses the database."""
+
 
 class Database:
     """Connections to a database, for use from any thread. It is brought to the present form when it is opened.
 
     Whatever is committed is on disk: SQLite's write-ahead log is synchronised at every commit, as PostgreSQL's is
-    unless its configuration says otherwise.
+    unless its configuration says otherwise. In PostgreSQL all changes are made over the one connection that holds the
+    database for us: where that is lost, none can be made until it is held again.
 
     Parameters
     ----------
@@ -43,9 +52,9 @@ class Database:
         self._open = sessionmaker(self._engine, expire_on_commit=False)
         self._writing = threading.Lock()
         self._holding: Connection | None = None
+        self._times_held = 0
         try:
-            if self._engine.dialect.name == "postgresql":
-                self._holding = self._hold()
+            self._changes()
             with self._engine.begin() as connection:
                 migrate(connection, self._name)
         except DatabaseError as error:
@@ -74,18 +83,56 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A session whose changes are on disk when the block has ended, or undone if it raised."""
-        with self._writing, self._open.begin() as session:
+        """A session whose changes are on disk when the block has ended, or undone if it raised.
+
+        Raises
+        ------
+        DatabaseTakenError
+            If our hold on the database was lost, and another control plane has it now.
+        """
+        with self._writing, self._open(bind=self._changes()) as session, session.begin():
             yield session
+
+    def hold(self) -> int:
+        """See that the database is ours alone, take it again if our hold was lost; gives how often it was taken.
+
+        Raises
+        ------
+        DatabaseTakenError
+            If another control plane has it now.
+        OperationalError
+            If it does not answer.
+        """
+        with self._writing:
+            self._changes()
+            return self._times_held
+
+    def _changes(self) -> Engine | Connection:
+        """Where changes are made."""
+        if self._engine.dialect.name != "postgresql":
+            return self._engine
+        if self._holding is not None:
+            try:
+                self._holding.execute(text("SELECT 1"))
+                self._holding.commit()
+                return self._holding
+            except OperationalError as error:
+                _log.warning("the hold on %s is lost, taking it again: %s", self._name, error.orig)
+                self._holding.close()
+                self._holding = None
+        self._holding = self._hold()
+        self._times_held += 1
+        return self._holding
 
     def _hold(self) -> Connection:
         """Keep the database for us; the server lets go of it when the connection ends, however it ends."""
-        connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        connection = self._engine.connect()
         if not connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK_KEY}).scalar_one():
             connection.close()
-            raise BmiError(
+            raise DatabaseTakenError(
                 f"{self._name} is in use by another bmi-decoder serve; stop that one, or give another database"
             )
+        connection.commit()
         return connection
 
 
@@ -105,7 +152,16 @@ def _engine(given: str) -> tuple[Engine, str]:
             f"{url.drivername or 'no known kind'!r}"
         )
     try:
-        engine = create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        engine = create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            pool_pre_ping=True,
+            # A server that has gone silent must not hold every thread that asks it.
+            connect_args={
+                "connect_timeout": _WAIT_S,
+                "tcp_user_timeout": _WAIT_S * 1000,
+                "options": f"-c statement_timeout={_WAIT_S}s",
+            },
+        )
     except ModuleNotFoundError:
         raise BmiError("PostgreSQL needs its driver: pip install 'bmi-decoder[postgresql]'") from None
     return engine, url.render_as_string(hide_password=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 
 from bmi_decoder.rest_models import DecoderDetail, DecoderInfo
 from services.control.context import ControlDep
+from services.control.disk_threads import on_disk
 from services.control.library import decoder_info
 from services.control.paging import LINK, PageDep, one_page
 from services.control.problem import responses
@@ -33,7 +33,7 @@ async def upload_decoder(request: Request, control: ControlDep) -> DecoderInfo:
     Its id is made of its content: the same file again is the same decoder.
     """
     async with received_file(request, control.places.uploads, control.settings.max_upload_bytes) as upload:
-        return decoder_info(await run_in_threadpool(control.library.add, upload))
+        return decoder_info(await on_disk(control.library.add, upload))
 
 
 @router.get("", summary="List decoders", responses=responses(422) | LINK)

@@ -52,8 +52,10 @@ async def healthz() -> Health:
 async def readyz(control: ControlDep) -> Readiness:
     """200 if every session that should run is running and had a bin in the last 2 s, else 503.
 
-    The 503 names each session that is not fresh, and why.
+    The 503 names each session that is not fresh, and why. It is 503 too while the database cannot be written.
     """
+    if control.database.problem:
+        raise Problem(503, f"not ready: {control.database.problem}")
     wanted = [status for status in await list_sessions(control) if status.wanted]
     stale = {status.name: reason for status in wanted if (reason := stale_reason(status, FRESH_S))}
     if stale:

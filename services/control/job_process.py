@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import os
 import signal
 import sys
@@ -105,7 +106,13 @@ def _progress(line: bytes) -> tuple[float, str, dict[str, Any]] | None:
     try:
         said: Any = json.loads(line)
         details = said.get("details")
-        done = min(max(float(said["progress"]), 0.0), 1.0)
-        return done, str(said.get("message", ""))[:500], details if isinstance(details, dict) else {}
+        done = float(said["progress"])
+        if math.isnan(done):
+            return None
+        return (
+            min(max(done, 0.0), 1.0),
+            str(said.get("message", ""))[:500],
+            details if isinstance(details, dict) else {},
+        )
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -13,7 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
 from pydantic import TypeAdapter
+from sqlalchemy.exc import DatabaseError
 
 from bmi_decoder.errors import BmiError
 from bmi_decoder.events import JobEvent
@@ -32,6 +34,9 @@ _TELL_S = 0.25
 _FAULT_PAUSE_S = 5.0
 _FINISHED = "finished"
 """Is in a job's folder when all its processes have done their work."""
+
+_CHECKS = anyio.CapacityLimiter(4)
+"""Threads that look for live streams, for seconds. They are not those of other requests, which would wait for them."""
 
 _REQUEST: TypeAdapter[JobRequest] = TypeAdapter(JobRequest)
 _log = logging.getLogger(__name__)
@@ -86,6 +91,7 @@ class JobRunner:
         self._starting = asyncio.Lock()
         self._queued = {kind: asyncio.Event() for kind in kinds}
         self._serving: list[asyncio.Task[None]] = []
+        self._closing = False
 
     async def open(self) -> None:
         """End what an earlier control plane has left running, keep what was finished, and go on with what is queued."""
@@ -106,6 +112,7 @@ class JobRunner:
 
     async def close(self) -> None:
         """End the jobs that run; those that are queued run when the next control plane starts."""
+        self._closing = True
         for serving in self._serving:
             serving.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
@@ -118,7 +125,7 @@ class JobRunner:
         Problem
             If it cannot succeed.
         """
-        await asyncio.to_thread(self._kinds[request.kind].check, request)
+        await anyio.to_thread.run_sync(self._kinds[request.kind].check, request, limiter=_CHECKS)
         row = JobRow(
             id=secrets.token_hex(8),
             kind=request.kind,
@@ -197,7 +204,7 @@ class JobRunner:
         elif (error := running.task.exception()) is None:
             # What is kept is on record before the folder goes, from which it could be kept again.
             result = running.task.result()
-            await asyncio.to_thread(lambda: self._store.change(row.id, ("running",), result=result))
+            await self._change_running(row, result=result)
             await self._end(row, "done", progress=1.0, message=running.message)
         else:
             expected = isinstance(error, StageFailedError | Problem | BmiError | OSError)
@@ -210,7 +217,9 @@ class JobRunner:
         folder = self._places.jobs / row.id
         await asyncio.to_thread(folder.mkdir)
         done = 0.0
-        for stage in await asyncio.to_thread(self._kinds[row.kind].stages, _request(row), folder):
+        for stage in await anyio.to_thread.run_sync(
+            self._kinds[row.kind].stages, _request(row), folder, limiter=_CHECKS
+        ):
             await run_stage(stage, folder, partial(self._report, row, done, stage.share))
             done += stage.share
         self._running[row.id].keeping = True
@@ -222,13 +231,23 @@ class JobRunner:
 
     async def _end(self, row: JobRow, state: JobState, **values: Any) -> None:
         await asyncio.to_thread(shutil.rmtree, self._places.jobs / row.id, ignore_errors=True)
-        ended = {"state": state, "ended_at": now(), **values}
-        changed = await asyncio.to_thread(lambda: self._store.change(row.id, ("running",), **ended))
+        changed = await self._change_running(row, state=state, ended_at=now(), **values)
         running = self._running.pop(row.id, None)
         if running is not None:
             running.ended.set()
         if changed is not None:
             self._tell(changed)
+
+    async def _change_running(self, row: JobRow, **values: Any) -> JobRow | None:
+        """Change a job that runs, as soon as the database takes it; one try while the control plane ends."""
+        while True:
+            try:
+                return await asyncio.to_thread(lambda: self._store.change(row.id, ("running",), **values))
+            except DatabaseError:
+                if self._closing:
+                    raise
+                _log.exception("the end of job %s cannot be stored, trying again", row.id, extra={"job": row.id})
+            await asyncio.sleep(_FAULT_PAUSE_S)
 
     def _report(
         self, row: JobRow, begun: float, share: float, part: float, message: str, details: dict[str, Any]

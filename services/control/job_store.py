@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 
 from services.control.database import Database
 from services.control.paging import Page
@@ -47,9 +47,13 @@ class JobStore:
 
     def trained_on(self, recording_id: str) -> bool:
         """Whether a job trains on a recording, or has made a decoder of it that was not discarded."""
-        jobs = self.in_state("queued", "running", "done")
-        using = [job for job in jobs if job.request.get("recording") == recording_id]
-        return any("discarded" not in (job.result or {}) for job in using)
+        using = (
+            JobRow.state.in_(("queued", "running", "done")),
+            JobRow.request["recording"].as_string() == recording_id,
+            JobRow.result["discarded"].as_string().is_(None),
+        )
+        with self._read() as session:
+            return bool(session.scalar(select(exists().where(*using))))
 
     def add(self, row: JobRow) -> None:
         """Add a job."""

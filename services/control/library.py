@@ -9,7 +9,7 @@ from bmi_decoder.bundle import read_bundle
 from bmi_decoder.errors import BundleError
 from bmi_decoder.rest_models import DecoderDetail, DecoderInfo
 from services.control.clock import now
-from services.control.places import DataDirectory, move_durably
+from services.control.places import DataDirectory, store_durably, sync
 from services.control.problem import Problem, bad_value, not_found
 from services.control.store import Store
 from services.control.tables import DecoderRow
@@ -54,8 +54,9 @@ class Library:
             uploaded_at=now(),
             manifest=manifest.model_dump(mode="json"),
         )
+        sync(upload.path)
         with self._changing:
-            move_durably(upload.path, self._places.decoder(decoder_id))
+            store_durably(upload.path, self._places.decoder(decoder_id))
             return self._store.add_decoder(row)
 
     def get(self, decoder_id: str) -> DecoderRow:

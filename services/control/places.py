@@ -8,7 +8,7 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -158,10 +158,21 @@ class DataDirectory:
         digest = hashlib.sha256(name.encode()).hexdigest()[:16]
         return SessionFiles(folder, self.flights / f"{name}.flight", self.flights / f"{digest}.commands")
 
-    def remove_unfinished_uploads(self) -> None:
-        """Remove what an interrupted upload left."""
-        for path in self.uploads.iterdir():
-            path.unlink()
+    def remove_unfinished_uploads(self, is_stored: Callable[[str], bool]) -> None:
+        """Remove what interrupted uploads left.
+
+        Parameters
+        ----------
+        is_stored : callable
+            Whether the store knows a decoder or recording of an id. What became of an upload that it does not know is
+            removed too: the control plane was killed between the two.
+        """
+        for upload in self.uploads.iterdir():
+            if upload.stat().st_nlink > 1:
+                for path in [*self.recordings.iterdir(), *(self.root / "decoders").iterdir()]:
+                    if path.samefile(upload) and not is_stored(path.stem):
+                        path.unlink()
+            upload.unlink()
 
     def release_shared_memory(self) -> None:
         """Remove our folder in shared memory, unless a worker still uses it."""
@@ -219,11 +230,27 @@ def write_durably(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    move_durably(temporary, path)
+    _move_durably(temporary, path)
 
 
-def move_durably(source: Path, target: Path) -> None:
-    """Rename, and make the new name survive a power cut."""
+def sync(path: Path) -> None:
+    """Wait until a file is on disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def store_durably(source: Path, target: Path) -> None:
+    """Give a file that is on disk a second name, for which another file may stand, and make it survive a power cut.
+
+    The first name stays until the store knows of the second, and tells the next control plane if it never did.
+    """
+    link = target.with_name(target.name + ".new")
+    link.unlink(missing_ok=True)
+    os.link(source, link)
+    _move_durably(link, target)
+
+
+def _move_durably(source: Path, target: Path) -> None:
     source.replace(target)
     folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
 from bmi_decoder.errors import InputError
+from services.control.database import DatabaseTakenError
 from services.control.validation import FieldError, body_model, field_errors, summary
 
 MEDIA_TYPE = "application/problem+json"
@@ -121,6 +122,10 @@ def install(app: FastAPI) -> None:
         _log.error("the database does not answer: %s", error.orig)
         problem = Problem(503, "the database does not answer; the service's log has the details")
         return problem_response(problem, request.url.path)
+
+    @app.exception_handler(DatabaseTakenError)
+    async def database_taken(request: Request, error: DatabaseTakenError) -> JSONResponse:
+        return problem_response(Problem(503, str(error)), request.url.path)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 from pathlib import Path
-from typing import Any
 
 from bmi_decoder.formats import FORMATS
 from bmi_decoder.jobs import RecordingDetail, RecordingInfo
 from bmi_decoder.rest_models import OutputInfo
 from services.control.clock import now
+from services.control.disk_threads import on_disk
+from services.control.inspection import Inspector
 from services.control.job_store import JobStore
 from services.control.paging import Page
-from services.control.places import CODE, DataDirectory, move_durably
+from services.control.places import DataDirectory, store_durably, sync
 from services.control.problem import Problem, bad_value, not_found
 from services.control.recording_store import RecordingStore
 from services.control.tables import RecordingRow
@@ -39,6 +38,7 @@ class RecordingLibrary:
     def __init__(self, places: DataDirectory, store: RecordingStore, jobs: JobStore) -> None:
         self._places, self._store, self._jobs = places, store, jobs
         self._changing = asyncio.Lock()
+        self._inspector = Inspector()
 
     async def add(self, upload: Upload) -> RecordingRow:
         """Look into an upload and keep it.
@@ -55,7 +55,7 @@ class RecordingLibrary:
         named = upload.path.with_suffix(suffix)
         upload.path.rename(named)
         try:
-            inspection = await _inspect(named, upload.file_name)
+            inspection = await self._inspector.inspect(named, upload.file_name)
             row = RecordingRow(
                 id=upload.sha256[:_ID_DIGITS],
                 sha256=upload.sha256,
@@ -65,9 +65,10 @@ class RecordingLibrary:
                 uploaded_at=now(),
                 inspection=inspection,
             )
+            await on_disk(sync, named)
             async with self._changing:
                 known = await asyncio.to_thread(self._store.recording, row.id)
-                await asyncio.to_thread(move_durably, named, self.path(known or row))
+                await on_disk(store_durably, named, self.path(known or row))
                 return await asyncio.to_thread(self._store.add, row)
         finally:
             named.unlink(missing_ok=True)
@@ -105,6 +106,10 @@ class RecordingLibrary:
             return self.get(recording_id)
         except Problem as problem:
             raise bad_value("recording", problem.detail, recording_id, problem.members["existing"]) from None
+
+    def knows(self, recording_id: str) -> bool:
+        """Whether there is one of that id."""
+        return self._store.recording(recording_id) is not None
 
     def path(self, row: RecordingRow) -> Path:
         """A recording's file."""
@@ -152,28 +157,3 @@ def recording_info(row: RecordingRow) -> RecordingInfo:
 def recording_detail(row: RecordingRow) -> RecordingDetail:
     """Everything about a recording."""
     return RecordingDetail(**recording_info(row).model_dump(), sha256=row.sha256, inspection=row.inspection)
-
-
-async def _inspect(path: Path, file_name: str) -> dict[str, Any]:
-    """Have another process read the file: it may be large, or made to do harm."""
-    reading = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "bmi_decoder.cli", "inspect", str(path), "--json", "-"),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=CODE,
-    )
-    try:
-        said, errors = await reading.communicate()
-    except BaseException:
-        reading.kill()
-        await reading.wait()
-        raise
-    if reading.returncode:
-        last = (errors.decode(errors="replace").strip().splitlines() or ["it cannot be read"])[-1]
-        message = last.removeprefix("bmi-decoder inspect: ").replace(str(path), file_name)
-        raise bad_value("file", message, file_name)
-    inspection: dict[str, Any] = json.loads(said)
-    del inspection["path"]
-    return inspection

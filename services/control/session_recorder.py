@@ -17,9 +17,9 @@ import psutil
 from pydantic import ValidationError
 
 from bmi_decoder.config import StreamSettings
-from bmi_decoder.errors import BmiError
 from bmi_decoder.recorder_models import RecorderStatus, RecordingStart
-from services.command_socket import ask
+from services.control.command_link import NoAnswerError, ask
+from services.control.disk_threads import on_disk
 from services.control.places import CODE, DataDirectory, SessionFiles, write_durably
 from services.control.problem import Problem
 from services.control.recording_library import RecordingLibrary
@@ -58,7 +58,13 @@ class SessionRecorders:
 
     async def status(self, name: str) -> RecorderStatus | None:
         """How a session's recorder fares, or how its last recording ended that is not stored yet; None without one."""
-        return await asyncio.to_thread(self._status, name)
+        files = self._files(name)
+        if (child := self._children.get(name)) is not None:
+            child.poll()
+        if files.recorder_commands.exists():
+            with contextlib.suppress(NoAnswerError):
+                return await self._tell(name, "status", _STATUS_S)
+        return await asyncio.to_thread(_last_status, files)
 
     async def start(self, name: str, wanted: RecordingStart) -> RecorderStatus:
         """Record a session, or arm its recorder.
@@ -73,7 +79,10 @@ class SessionRecorders:
             if status is not None and status.state == "recording":
                 raise Problem(409, f"session {name!r} is being recorded; end that with POST .../recordings/stop first")
             if status is not None and status.state == "armed":
-                status = await asyncio.to_thread(self._tell, name, "start", _END_S)
+                try:
+                    status = await self._tell(name, "start", _END_S)
+                except NoAnswerError as error:
+                    raise Problem(409, f"the recorder of session {name!r} cannot begin: {error}") from None
                 if status.state != "recording":
                     raise Problem(409, status.message)
                 return status
@@ -101,9 +110,15 @@ class SessionRecorders:
 
     async def close(self) -> None:
         """End all recorders; their files are stored by the next control plane that is asked to."""
-        for path in list(self._places.root.glob("sessions/*/recorder.json")):
-            async with self._locks[path.parent.name]:
-                await self._end(path.parent.name)
+
+        async def end(name: str) -> None:
+            async with self._locks[name]:
+                await self._end(name)
+
+        names = [path.parent.name for path in self._places.root.glob("sessions/*/recorder.json")]
+        for error in await asyncio.gather(*map(end, names), return_exceptions=True):
+            if isinstance(error, BaseException):
+                _log.error("a recorder could not be ended properly", exc_info=error)
 
     async def _spawn(self, name: str, wanted: RecordingStart) -> RecorderStatus:
         files = self._files(name)
@@ -150,40 +165,21 @@ class SessionRecorders:
                 start_new_session=True,
             )
 
-    def _status(self, name: str) -> RecorderStatus | None:
-        files = self._files(name)
-        if (child := self._children.get(name)) is not None:
-            child.poll()
-        if files.recorder_commands.exists():
-            with contextlib.suppress(BmiError):
-                return self._tell(name, "status", _STATUS_S)
-        try:
-            last = RecorderStatus.model_validate_json(files.recorder_status.read_bytes())
-        except (OSError, ValidationError):
-            return None
-        if last.state == "ended":
-            return last
-        if _process(last.pid, files) is not None:
-            return last.model_copy(update={"message": "; ".join(filter(None, (last.message, _SILENT)))})
-        return last.model_copy(update={"state": "ended", "message": last.message or _CRASHED})
-
-    def _tell(self, name: str, command: str, timeout_s: float) -> RecorderStatus:
-        line = RecorderCommand.model_validate({"command": command})
-        return RecorderStatus.model_validate_json(ask(self._files(name).recorder_commands, line, timeout_s))
+    async def _tell(self, name: str, command: str, timeout_s: float) -> RecorderStatus:
+        order = RecorderCommand.model_validate({"command": command})
+        return RecorderStatus.model_validate_json(await ask(self._files(name).recorder_commands, order, timeout_s))
 
     async def _end(self, name: str) -> None:
         """Have a recorder close its file and end; one that does not is ended."""
-        with contextlib.suppress(BmiError):
-            await asyncio.to_thread(self._tell, name, "end", _END_S)
+        with contextlib.suppress(NoAnswerError):
+            await self._tell(name, "end", _END_S)
         child = self._children.pop(name, None)
         if child is None:
             await self._end_former(name)
             return
-        try:
-            await asyncio.to_thread(child.wait, _END_S)
-        except subprocess.TimeoutExpired:
+        if not await wait_until(lambda: child.poll() is not None, _END_S):
             child.kill()
-            await asyncio.to_thread(child.wait)
+            await wait_until(lambda: child.poll() is not None, _END_S)
 
     async def _end_former(self, name: str) -> None:
         """Wait for the end of one that a former control plane has started."""
@@ -201,7 +197,7 @@ class SessionRecorders:
         files, row = self._files(name), None
         path = None if status.file is None else Path(status.file)
         if path is not None and path.exists():
-            upload = await asyncio.to_thread(self._as_upload, path)
+            upload = await on_disk(self._as_upload, path)
             row = await self._library.add(upload)
             path.unlink()
         files.recorder_status.unlink(missing_ok=True)
@@ -226,6 +222,19 @@ class SessionRecorders:
 
     def _files(self, name: str) -> SessionFiles:
         return self._places.session(name)
+
+
+def _last_status(files: SessionFiles) -> RecorderStatus | None:
+    """What a recorder that does not answer has written about itself last."""
+    try:
+        last = RecorderStatus.model_validate_json(files.recorder_status.read_bytes())
+    except (OSError, ValidationError):
+        return None
+    if last.state == "ended":
+        return last
+    if _process(last.pid, files) is not None:
+        return last.model_copy(update={"message": "; ".join(filter(None, (last.message, _SILENT)))})
+    return last.model_copy(update={"state": "ended", "message": last.message or _CRASHED})
 
 
 def _log_of(files: SessionFiles) -> Path:

@@ -35,9 +35,12 @@ class Store:
         # Held from before a change until it is in memory too, so that memory follows the order of the commits.
         self._changing = threading.Lock()
         self._sessions: dict[str, StoredSession] = {}
-        with self._open() as session:
-            for row in session.scalars(select(SessionRow).order_by(SessionRow.name)):
-                self._sessions[row.name] = _stored(session, row)
+        self.reload()
+
+    def reload(self) -> None:
+        """Take the sessions into memory anew, because somebody else may have changed them."""
+        with self._changing, self._open() as session:
+            self._sessions = {row.name: _stored(session, row) for row in session.scalars(select(SessionRow))}
 
     def decoders(self) -> list[DecoderRow]:
         """All decoders, oldest first."""

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 
 from bmi_decoder.events import SwapEvent, SwapOutcome
+from services.control.command_link import NoAnswerError
 from services.control.event_log import EventLog
 from services.control.places import DataDirectory
 from services.control.problem import Problem, bad_value
@@ -19,7 +20,7 @@ from services.control.store import Store
 from services.control.stored_session import StoredSession
 from services.control.supervised import Supervised
 from services.control.tables import RevisionRow, RevisionState
-from services.control.worker_link import NoAnswerError, ask_state, ask_swap
+from services.control.worker_link import ask_state, ask_swap
 from services.worker.command import SwapAnswer, SwapCommand
 
 ON_DEMAND = "rolled back on demand"

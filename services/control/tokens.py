@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import hmac
 import json
 import secrets
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -82,10 +85,12 @@ class TokenFile:
         InputError
             If there is one of that name.
         """
-        if any(token.name == name for token in self.tokens()):
-            raise InputError(f"there is a token {name!r} already; remove it first, or choose another name")
         secret = secrets.token_urlsafe(32)
-        self._write([*self.tokens(), Token(name, scope, digest(secret), now())])
+        with self._alone():
+            known = self.tokens()
+            if any(token.name == name for token in known):
+                raise InputError(f"there is a token {name!r} already; remove it first, or choose another name")
+            self._write([*known, Token(name, scope, digest(secret), now())])
         return secret
 
     def remove(self, name: str) -> None:
@@ -96,11 +101,24 @@ class TokenFile:
         InputError
             If there is none of that name.
         """
-        kept = [token for token in self.tokens() if token.name != name]
-        if len(kept) == len(self.tokens()):
-            known = ", ".join(token.name for token in kept) or "none"
-            raise InputError(f"there is no token {name!r}; there is: {known}")
-        self._write(kept)
+        with self._alone():
+            known = self.tokens()
+            kept = [token for token in known if token.name != name]
+            if len(kept) == len(known):
+                listed = ", ".join(token.name for token in known) or "none"
+                raise InputError(f"there is no token {name!r}; there is: {listed}")
+            self._write(kept)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep others from changing the file between our look at it and our change."""
+        try:
+            lock = self._path.with_suffix(".lock").open("w")
+        except OSError as error:
+            raise BmiError(f"cannot use data directory {self._path.parent}: {error.strerror}") from None
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _write(self, tokens: list[Token]) -> None:
         write_durably(self._path, json.dumps([asdict(token) for token in tokens], indent=1).encode())

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
 from bmi_decoder.jobs import TrainRequest
+from services.control.disk_threads import on_disk
 from services.control.job_kind import Stage
 from services.control.recording_library import RecordingLibrary
 from services.control.training_stage import Training
@@ -36,4 +36,4 @@ class TrainJob:
 
     async def finish(self, request: TrainRequest, folder: Path) -> dict[str, Any]:
         """Add the bundle to the stored decoders."""
-        return await asyncio.to_thread(self._training.keep, request.decoder, folder)
+        return await on_disk(self._training.keep, request.decoder, folder)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
 from services.control.problem import Problem, bad_value
@@ -37,7 +36,9 @@ class Upload:
 
 @asynccontextmanager
 async def received_file(request: Request, folder: Path, limit: int) -> AsyncIterator[Upload]:
-    """Receive the form field `file` into a temporary file, which is removed at the end if still there.
+    """Receive the form field `file` into a temporary file, which is removed at the end.
+
+    It may not be on disk yet: that is waited for when it has been looked at, and is to be kept.
 
     Parameters
     ----------
@@ -74,8 +75,6 @@ async def received_file(request: Request, folder: Path, limit: int) -> AsyncIter
             except ClientDisconnect:
                 raise Problem(400, "the upload was cut short") from None
             part.check_complete()
-            file.flush()
-            await run_in_threadpool(os.fsync, file.fileno())
         yield Upload(path, part.file_name, part.digest.hexdigest(), part.size)
     finally:
         path.unlink(missing_ok=True)

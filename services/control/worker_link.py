@@ -1,26 +1,23 @@
-"""Asks a worker over its command socket."""
+"""What a worker can be asked."""
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
-from services.command_socket import MAX_LINE
+from services.control.command_link import ask
 from services.worker.command import Command, StateAnswer, StateCommand, SwapAnswer, SwapCommand
 
-
-class NoAnswerError(Exception):
-    """The worker takes no commands, or ended before it answered."""
+_STATE_S = 5.0
 
 
 async def ask_swap(path: Path, command: SwapCommand) -> SwapAnswer:
-    """Have a worker swap; waits until that has happened or failed.
+    """Have a worker swap; waits until that has happened or failed, for which the worker has a limit of its own.
 
     Raises
     ------
     NoAnswerError
     """
-    return SwapAnswer.model_validate_json(await _ask(path, Command(swap=command)))
+    return SwapAnswer.model_validate_json(await ask(path, Command(swap=command), None))
 
 
 async def ask_state(path: Path) -> StateAnswer:
@@ -30,22 +27,4 @@ async def ask_state(path: Path) -> StateAnswer:
     ------
     NoAnswerError
     """
-    return StateAnswer.model_validate_json(await _ask(path, Command(state=StateCommand())))
-
-
-async def _ask(path: Path, command: Command) -> bytes:
-    try:
-        reader, writer = await asyncio.open_unix_connection(path, limit=MAX_LINE)
-    except OSError as error:
-        raise NoAnswerError(f"it takes no commands ({error.strerror}); stop and start the session") from None
-    try:
-        writer.write(command.model_dump_json(exclude_none=True).encode() + b"\n")
-        await writer.drain()
-        line = await reader.readline()
-    except OSError:
-        line = b""
-    finally:
-        writer.close()
-    if not line.endswith(b"\n"):
-        raise NoAnswerError("its worker ended before it had answered")
-    return line
+    return StateAnswer.model_validate_json(await ask(path, Command(state=StateCommand()), _STATE_S))

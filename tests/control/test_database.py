@@ -16,7 +16,9 @@ from sqlalchemy import create_engine, text
 
 from bmi_decoder.client import ControlError
 from bmi_decoder.errors import BmiError, InputError
-from services.control.database import Database
+from services.control.database import Database, DatabaseTakenError
+from services.control.database_watch import DatabaseWatch
+from services.control.store import Store
 from services.control.tables import Base
 from tests.control import postgres
 from tests.control.conftest import OpenControl
@@ -168,6 +170,31 @@ def test_a_control_plane_on_postgresql(
     with open_control(database=server) as client:
         assert client.get("/v1/sessions/m1").json() == status
         assert client.delete("/v1/sessions/m1").status_code == 204
+
+
+@pytest.mark.system
+def test_a_lost_hold_is_taken_again_or_nothing_is_written(server: str) -> None:
+    database = Database(server)
+    store = Store(database)
+    watch = DatabaseWatch(database, store)
+    assert watch.check() == ""
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    others = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+    with engine.connect() as connection:
+        connection.execute(others)
+        assert watch.check() == ""
+        with pytest.raises(BmiError, match="in use by another"):
+            Database(server)
+        connection.execute(others)
+        second = Database(server)
+        assert "in use by another" in watch.check()
+        with pytest.raises(DatabaseTakenError):
+            store.remove_session("m1")
+        second.close()
+        assert watch.check() == ""
+        store.remove_session("m1")
+    engine.dispose()
+    database.close()
 
 
 @pytest.mark.system

@@ -140,3 +140,18 @@ def test_unfinished_uploads_are_cleared_at_the_start(open_control: OpenControl, 
     (control_dir / "uploads" / "x.part").write_bytes(b"x")
     with open_control():
         assert left_over(control_dir) == []
+
+
+def test_what_a_kill_left_between_file_and_row_is_cleared(
+    open_control: OpenControl, bundle: Path, control_dir: Path
+) -> None:
+    with open_control() as client:
+        decoder = client.post("/v1/decoders", files={"file": bundle.read_bytes()}).json()["id"]
+    stored = control_dir / "decoders" / f"{decoder}.bmi"
+    orphan = control_dir / "recordings" / "0123456789abcdef.npz"
+    orphan.write_bytes(b"x")
+    for name, path in (("a.part", stored), ("b.npz", orphan)):
+        (control_dir / "uploads" / name).hardlink_to(path)
+    with open_control() as client:
+        assert client.get(f"/v1/decoders/{decoder}/file").content == bundle.read_bytes()
+    assert list((control_dir / "recordings").iterdir()) == list((control_dir / "uploads").iterdir()) == []

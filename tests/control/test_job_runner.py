@@ -6,15 +6,17 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from bmi_decoder.events import JobEvent
 from bmi_decoder.jobs import JobInfo, TrainRequest
+from services.control import job_process, job_runner
 from services.control.database import Database
 from services.control.event_log import EventLog
 from services.control.job_kind import Stage
@@ -136,6 +138,32 @@ def test_a_failure_says_why_and_leaves_no_files(run: Callable[..., Any], script:
         assert list(plane.places.jobs.iterdir()) == []
 
     run(work, script)
+
+
+def test_an_end_that_cannot_be_stored_is_stored_later(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_runner, "_FAULT_PAUSE_S", 0.01)
+
+    async def work(plane: Plane) -> None:
+        failing, change = iter(range(3)), plane.store.change
+
+        def unreliable(job_id: str, where: Collection[str], **values: Any) -> JobRow | None:
+            if "running" in where and next(failing, None) is not None:
+                raise OperationalError("UPDATE jobs", {}, OSError("disk full"))
+            return change(job_id, where, **values)
+
+        monkeypatch.setattr(plane.store, "change", unreliable)
+        job = await plane.runner.submit(REQUEST)
+        assert (await plane.until(job, ended)).state == "done"
+        assert next(failing, None) is None
+        assert (await plane.until(await plane.runner.submit(REQUEST), ended)).state == "done"
+
+    run(work, QUICK)
+
+
+@pytest.mark.parametrize("progress", ["NaN", "-1", "7", "Infinity"])
+def test_progress_is_from_0_to_1(progress: str) -> None:
+    said = job_process._progress(f'{{"progress": {progress}}}'.encode())
+    assert said is None if progress == "NaN" else said is not None and 0 <= said[0] <= 1
 
 
 def test_a_refused_request_makes_no_job(run: Callable[..., Any]) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,16 @@ def test_the_token_command(control_dir: Path, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out == ""
     with TestClient(shared) as client:
         assert client.get("/v1/sessions").status_code == 401
+
+
+def test_tokens_that_are_added_at_once_are_all_there(control_dir: Path) -> None:
+    control_dir.mkdir()
+    path = tokens_path(control_dir)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda k: TokenFile(path).add(f"t{k}", "read"), range(24)))
+        assert len(TokenFile(path).tokens()) == 24
+        list(pool.map(lambda k: TokenFile(path).remove(f"t{k}"), range(23)))
+    assert [token.name for token in TokenFile(path).tokens()] == ["t23"]
 
 
 def test_health_and_documentation_are_open(guarded: TestClient) -> None:
