@@ -7,7 +7,6 @@ from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanag
 from typing import Any
 
 from fastapi import FastAPI, Security
-from fastapi.openapi.utils import get_openapi
 from fastapi.security import HTTPBearer
 
 from services.control import (
@@ -17,6 +16,7 @@ from services.control import (
     health,
     job_outcome,
     jobs,
+    openapi,
     problem,
     recordings,
     session_recordings,
@@ -83,7 +83,7 @@ def create_app(settings: ControlSettings) -> FastAPI:
     for module in (decoders, recordings, sessions, session_recordings, streams, jobs, job_outcome, events):
         app.include_router(module.router, dependencies=guarded)
     install_dashboard(app, settings)
-    app.openapi = _openapi(app, settings)  # type: ignore[method-assign]
+    openapi.install(app, settings.guarded)
     return app
 
 
@@ -138,26 +138,3 @@ def _assemble(settings: ControlSettings, places: DataDirectory, database: Databa
         SessionRecorders(places, recording_library),
         DatabaseWatch(database, store),
     )
-
-
-def _openapi(app: FastAPI, settings: ControlSettings) -> Callable[[], dict[str, Any]]:
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-            models = schema.setdefault("components", {}).setdefault("schemas", {})
-            own = problem.ProblemDetail.model_json_schema(ref_template="#/components/schemas/{model}")
-            models |= own.pop("$defs", {}) | {"ProblemDetail": own}
-            for unused in ("HTTPValidationError", "ValidationError"):
-                models.pop(unused, None)
-            everywhere = problem.responses(400, 500) | (problem.responses(401, 403) if settings.guarded else {})
-            for path, operations in schema["paths"].items():
-                for operation in operations.values():
-                    if "422" in operation["responses"]:
-                        operation["responses"]["422"] = problem.responses(422)[422]
-                    for status, response in everywhere.items():
-                        if status not in (401, 403) or path.startswith(("/v1", "/metrics")):
-                            operation["responses"].setdefault(str(status), response)
-            app.openapi_schema = schema
-        return app.openapi_schema
-
-    return openapi
