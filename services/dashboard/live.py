@@ -6,27 +6,22 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from bmi_decoder.recorder_models import RecorderStatus
 from bmi_decoder.rest_models import SessionStatus
 from services.control.context import Control
 from services.control.problem import Problem
 from services.control.sessions import current_status
-from services.dashboard.activity import SHOWN_S
-from services.dashboard.estimates import EstimateFeed, latency_figures
+from services.control.tables import DecoderRow
+from services.dashboard.feeds import SessionFeeds
 from services.dashboard.frame import pack_frame
-from services.dashboard.layout import Layout, layout_of
-from services.dashboard.live_r2 import WINDOW_S, live_r2
-from services.dashboard.neural import NeuralFeed
-from services.dashboard.sources import columns_of, neural_stream, true_movement
+from services.dashboard.layout import layout_of
 from services.dashboard.streams import StreamWatch
-from services.dashboard.truth import TruthFeed
 
-TICK_S = 0.04
-_STATUS_TICKS, _FIGURES_TICKS = 12, 25
+_TICK_S, _LOOK_S, _FIGURES_S = 0.045, 0.5, 2.0
 _QUEUE = 64
 _FAULT_PAUSE_S = 1.0
 _log = logging.getLogger(__name__)
@@ -50,6 +45,24 @@ class Viewer:
             self.queue.put_nowait(message)
 
 
+@dataclass(frozen=True)
+class Now:
+    """What is known of a session, half a second ago at most.
+
+    Attributes
+    ----------
+    decoders : sequence of DecoderRow
+        All that are stored.
+    truth : str or None
+        Name of the stream of true movement.
+    """
+
+    status: SessionStatus
+    decoders: Sequence[DecoderRow]
+    recorder: RecorderStatus | None
+    truth: str | None
+
+
 class SessionLive:
     """Follows one session while it has viewers. Used in one event loop.
 
@@ -61,33 +74,27 @@ class SessionLive:
 
     Attributes
     ----------
-    status : SessionStatus or None
-        Twice a second; None before the first look, and where there is no such session.
+    now : Now or None
+        None before the first look, and where there is no such session.
     """
 
     def __init__(self, name: str, control: Control, watch: StreamWatch) -> None:
-        self._name, self._control, self._watch = name, control, watch
+        self._name, self._control = name, control
+        self._feeds = SessionFeeds(watch)
         self._viewers: set[Viewer] = set()
         self._running: asyncio.Task[None] | None = None
-        self.status: SessionStatus | None = None
-        self._layout: Layout | None = None
-        self._estimates: EstimateFeed | None = None
-        self._neural: NeuralFeed | None = None
-        self._truth: TruthFeed | None = None
-        self._speed = 1.0
+        self.now: Now | None = None
 
     def join(self, viewer: Viewer) -> None:
         """Begin to send to a page, with what there is already."""
         self._viewers.add(viewer)
-        for message in self._greeting():
-            viewer.put(message)
+        if self.now is not None:
+            viewer.put(_text(self._about()))
+            viewer.put(_text(_told(self.now.status)))
+        if arrays := self._feeds.history():
+            viewer.put(pack_frame({"kind": "samples"}, arrays))
         if self._running is None or self._running.done():
             self._running = asyncio.get_running_loop().create_task(self._run(), name=f"live {self._name}")
-
-    @property
-    def truth(self) -> str | None:
-        """Name of the stream of true movement, if there is one."""
-        return None if self._truth is None else self._truth.stream.name
 
     def leave(self, viewer: Viewer) -> bool:
         """Send no more to a page; True if it was the last one."""
@@ -101,144 +108,65 @@ class SessionLive:
             await asyncio.wait([self._running])
 
     async def _run(self) -> None:
-        tick = 0
+        # Side by side: a status may have to wait for a swap, and the cursor moves on meanwhile.
         try:
-            while self._viewers:
-                started = time.monotonic()
-                try:
-                    if tick % _STATUS_TICKS == 0:
-                        await self._look()
-                    self._send_samples()
-                    if tick % _FIGURES_TICKS == 1:
-                        self._send_figures()
-                except Exception:
-                    _log.exception("session %s cannot be shown, trying again", self._name)
-                    await asyncio.sleep(_FAULT_PAUSE_S)
-                tick += 1
-                await asyncio.sleep(max(0.0, started + TICK_S - time.monotonic()))
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._every(_LOOK_S, self._look))
+                group.create_task(self._every(_TICK_S, self._send_samples))
+                group.create_task(self._every(_FIGURES_S, self._send_figures))
         finally:
-            await self._release()
+            self.now = None
+            await self._feeds.close()
+
+    async def _every(self, seconds: float, do: Callable[[], Awaitable[None]]) -> None:
+        """Do something while there are viewers."""
+        while self._viewers:
+            started = time.monotonic()
+            try:
+                await do()
+            except Exception:
+                _log.exception("session %s cannot be shown, trying again", self._name)
+                await asyncio.sleep(_FAULT_PAUSE_S)
+            await asyncio.sleep(max(0.0, started + seconds - time.monotonic()))
 
     async def _look(self) -> None:
         """Status, and whether worker, streams and layout are still the same."""
+        control = self._control
         try:
-            self.status = await current_status(self._control, self._name)
+            status = await current_status(control, self._name)
         except Problem as problem:
-            self.status = None
-            self._send({"kind": "gone", "detail": problem.detail})
+            self.now = None
+            self._send(_text({"kind": "gone", "detail": problem.detail}))
             return
-        decoder = await asyncio.to_thread(self._control.store.decoder, self.status.decoder)
-        layout = None if decoder is None else layout_of(self.status, decoder, self._speed)
-        changed = layout != self._layout
-        if layout is not None:
-            if self._estimates is None or self._layout is None or self._layout.bin_s != layout.bin_s:
-                if self._estimates is not None:
-                    self._estimates.close()
-                files = self._control.supervisor.session(self._name).files
-                self._estimates = EstimateFeed(files.flight, layout.bin_s)
-            self._layout = layout
-            changed |= self._estimates.follow(self.status.pid)
-            changed |= await self._follow_streams(self.status, layout)
-        if changed:
-            self._send(self._layout_message())
-        self._send(self._status_message())
-
-    async def _follow_streams(self, status: SessionStatus, layout: Layout) -> bool:
-        """Receive what belongs to the session; True if that is something else now."""
-        streams = self._watch.visible()
+        decoders = await asyncio.to_thread(control.store.decoders)
         changed = False
-        found = neural_stream(streams, status.settings.stream)
-        if found is not None and found.stream.rate_hz <= 0:
-            found = None
-        if found is not None and found.description is not None:
-            self._speed = found.description.speed
-        if self._neural is not None and (self._neural.lost or found is None or found.info is not self._neural.info):
-            await self._neural.close()
-            self._neural, changed = None, True
-        if self._neural is None and found is not None:
-            self._neural, changed = NeuralFeed(found), True
-        outputs = [name for name, _ in layout.outputs]
-        truth = true_movement(streams, status.settings.stream.name, outputs)
-        columns = None if truth is None or truth.description is None else columns_of(truth, outputs)
-        if self._truth is not None and (self._truth.lost or truth is None or truth.info is not self._truth.info):
-            await self._truth.close()
-            self._truth, changed = None, True
-        if self._truth is None and truth is not None and columns is not None:
-            self._truth, changed = TruthFeed(truth, columns, WINDOW_S), True
-        return changed
+        for row in decoders:
+            if row.id == status.decoder:
+                flight = control.supervisor.session(self._name).files.flight
+                changed = await self._feeds.follow(status, layout_of(status, row, self._feeds.speed), flight)
+        self.now = Now(status, decoders, await control.recorders.status(self._name), self._feeds.truth)
+        if changed:
+            self._send(_text(self._about()))
+        self._send(_text(_told(status)))
 
-    def _send_samples(self) -> None:
-        records = None if self._estimates is None else self._estimates.new()
-        neural = None if self._neural is None else self._neural.new()
-        truth = None if self._truth is None else self._truth.new()
-        arrays = _arrays(records, neural, truth)
-        if arrays:
+    async def _send_samples(self) -> None:
+        if arrays := self._feeds.new():
             self._send(pack_frame({"kind": "samples"}, arrays))
 
-    def _send_figures(self) -> None:
-        records = None if self._estimates is None else self._estimates.minute()
-        figures = None if records is None else latency_figures(records)
-        self._send({"kind": "latency", "figures": figures})
-        if records is not None and self._truth is not None and self._layout is not None:
-            lags, bin_s = self._layout.lookahead_s, self._layout.bin_s
-            self._send({"kind": "r2", "r2": live_r2(records, lags, bin_s, *self._truth.kept())})
+    async def _send_figures(self) -> None:
+        self._send(_text({"kind": "figures", **self._feeds.figures()}))
 
-    def _greeting(self) -> list[str | bytes]:
-        messages: list[str | bytes] = []
-        if self.status is not None and self._layout is not None:
-            messages += [_text(self._layout_message()), _text(self._status_message())]
-        arrays = _arrays(
-            None if self._estimates is None else self._estimates.history(SHOWN_S),
-            None if self._neural is None else self._neural.history(),
-            None if self._truth is None else self._truth.history(SHOWN_S),
-        )
-        if arrays:
-            messages.append(pack_frame({"kind": "samples"}, arrays))
-        return messages
+    def _about(self) -> dict[str, Any]:
+        return self._feeds.about() | {"kind": "layout"}
 
-    def _layout_message(self) -> dict[str, Any]:
-        layout = {} if self._layout is None else self._layout.message()
-        stride = 1 if self._estimates is None else self._estimates.stride
-        return layout | {
-            "kind": "layout",
-            "step_s": layout.get("bin_s", 0.0) * stride,
-            "column_s": None if self._neural is None else self._neural.column_s,
-            "truth": self.truth,
-        }
-
-    def _status_message(self) -> dict[str, Any]:
-        assert self.status is not None
-        return self.status.model_dump(mode="json") | {"kind": "status", "now": time.time()}
-
-    def _send(self, message: dict[str, Any] | bytes) -> None:
-        ready = message if isinstance(message, bytes) else _text(message)
+    def _send(self, ready: str | bytes) -> None:
         for viewer in self._viewers:
             viewer.put(ready)
 
-    async def _release(self) -> None:
-        if self._estimates is not None:
-            self._estimates.close()
-        for feed in (self._neural, self._truth):
-            if feed is not None:
-                await feed.close()
-        self._estimates = self._neural = self._truth = self._layout = self.status = None
+
+def _told(status: SessionStatus) -> dict[str, Any]:
+    return status.model_dump(mode="json") | {"kind": "status", "now": time.time()}
 
 
 def _text(message: dict[str, Any]) -> str:
     return json.dumps(message, separators=(",", ":"))
-
-
-def _arrays(
-    records: npt.NDArray[np.void] | None,
-    neural: tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]] | None,
-    truth: tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]] | None,
-) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of a frame, without those that are empty."""
-    arrays: dict[str, npt.NDArray[Any]] = {}
-    if records is not None and len(records):
-        arrays |= {"t": records["t_source"], "values": records["outputs"], "flags": records["flags"]}
-    if neural is not None and len(neural[0]):
-        arrays |= {"column_t": neural[0], "columns": neural[1]}
-    if truth is not None and len(truth[0]):
-        arrays |= {"truth_t": truth[0], "truth": truth[1]}
-    return arrays

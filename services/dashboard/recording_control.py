@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from nicegui import ui
 
+from bmi_decoder.recorder_models import RecorderStatus
 from services.dashboard.rest import RefusedError, Rest, session_path
 from services.dashboard.site import button, show_refusal
 from services.dashboard.words import bytes_size
@@ -29,15 +28,10 @@ class RecordingControl:
             self._button = button("Record", self._toggle)
             self._said = ui.label("not recording").classes("quiet recorded").props('role="status"')
 
-    async def update(self, truth: str | None) -> None:
-        """Ask the recorder; `truth` is the stream of the true movement, if there is one."""
+    def update(self, status: RecorderStatus | None, truth: str | None) -> None:
+        """Show what the recorder says; `truth` is the stream of the true movement, if there is one."""
         self._truth = truth
-        try:
-            status = await self._rest.get(self._path)
-        except RefusedError as error:
-            self._said.set_text(str(error))
-            return
-        self._records = status is not None and status["state"] == "recording"
+        self._records = status is not None and status.state == "recording"
         word, said = ("Stop recording" if self._records else "Record"), _words(status)
         if self._button.text != word:
             self._button.set_text(word)
@@ -60,24 +54,17 @@ class RecordingControl:
         finally:
             self._busy = False
             self._button.enable()
-        await self.update(self._truth)
 
 
-def _words(status: dict[str, Any] | None) -> str:
-    """What a recorder does.
-
-    Examples
-    --------
-    >>> _words({"state": "recording", "elapsed_s": 75.2, "size_bytes": 2_500_000, "message": "", "waiting_for": []})
-    'recording 1:15, 2.5 MB'
-    """
+def _words(status: RecorderStatus | None) -> str:
+    """What a recorder does."""
     if status is None:
         return "not recording"
-    if status["message"]:
-        return str(status["message"])
-    if status["state"] == "armed":
+    if status.message:
+        return status.message
+    if status.state == "armed":
         return "armed: what comes is kept in memory"
-    minutes, seconds = divmod(int(status["elapsed_s"]), 60)
-    done = "recording" if status["state"] == "recording" else "recorded"
-    waiting = f", waiting for {', '.join(status['waiting_for'])}" if status["waiting_for"] else ""
-    return f"{done} {minutes}:{seconds:02d}, {bytes_size(status['size_bytes'])}{waiting}"
+    minutes, seconds = divmod(int(status.elapsed_s), 60)
+    done = "recording" if status.state == "recording" else "recorded"
+    waiting = f", waiting for {', '.join(status.waiting_for)}" if status.waiting_for else ""
+    return f"{done} {minutes}:{seconds:02d}, {bytes_size(status.size_bytes)}{waiting}"

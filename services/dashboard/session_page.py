@@ -8,7 +8,6 @@ from string import Template
 from urllib.parse import urlencode
 
 from fastapi import Request
-from fastapi.concurrency import run_in_threadpool
 from nicegui import ui
 
 from services.dashboard import PATH
@@ -46,11 +45,10 @@ def register(site: Site) -> None:
             ui.html(panels.substitute(name=escape(name)), sanitize=False).classes("grid-host")
         ui.add_body_html(f'<script type="module" src="{PATH}/static/session.js"></script>')
 
-        async def look() -> None:
-            status = site.lives.status(name)
-            if status is not None:
-                decoders = await run_in_threadpool(site.lives.control.store.decoders)
-                controls.update(status, decoders)
-                await recording.update(site.lives.truth(name))
+        def look() -> None:
+            now = site.lives.now(name)
+            if now is not None:
+                controls.update(now.status, now.decoders)
+                recording.update(now.recorder, now.truth)
 
         ui.timer(_LOOK_S, look)

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 
 from bmi_decoder.events import AnyEvent
-from bmi_decoder.rest_models import SessionStatus
 from services.control.context import Control
-from services.dashboard.live import SessionLive, Viewer
+from services.dashboard.live import Now, SessionLive, Viewer
 from services.dashboard.streams import StreamWatch
 
 _TRY_AGAIN_LATER = 1013
@@ -57,15 +56,10 @@ class LiveSessions:
             if live.leave(viewer) and self._live.get(name) is live:
                 del self._live[name]
 
-    def status(self, name: str) -> SessionStatus | None:
-        """Of a session that somebody looks at, at most half a second old; None where it is not known."""
+    def now(self, name: str) -> Now | None:
+        """What is known of a session that somebody looks at; None where that is nothing."""
         live = self._live.get(name)
-        return None if live is None else live.status
-
-    def truth(self, name: str) -> str | None:
-        """Name of the stream of true movement that belongs to a session that somebody looks at."""
-        live = self._live.get(name)
-        return None if live is None else live.truth
+        return None if live is None else live.now
 
     async def close(self) -> None:
         """Let go of all sessions."""

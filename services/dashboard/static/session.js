@@ -52,10 +52,8 @@ function begin() {
     gone(message) {
       figures.setState("gone", message.detail);
     },
-    latency(message) {
-      latency.show(message.figures);
-    },
-    r2(message) {
+    figures(message) {
+      latency.show(message.latency);
       figures.showR2(message.r2, truthName);
       if (traces.layout) traces.showR2(message.r2);
     },
