@@ -9,7 +9,6 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
@@ -161,14 +160,3 @@ def _await_end(page: Page, timeout_s: float) -> None:
         page.wait_for_timeout(200)
     if state.inner_text() != "done":
         raise AssertionError(f"job {state.inner_text()}: {page.locator('#job-message').inner_text()}")
-
-
-def pictures(page: Page, folder: Path | None, name: str) -> None:
-    """Keep what a page shows in light and dark, if there is a folder for it."""
-    if folder is None:
-        return
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        page.wait_for_timeout(500)
-        page.screenshot(path=folder / f"{name}-{scheme}.png", full_page=True)
-    page.emulate_media(color_scheme="light")

@@ -17,7 +17,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -26,20 +25,18 @@ from typing import Any
 
 import numpy as np
 import psutil
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
+from benchmarks import browser_walk
 from bmi_decoder.client import ControlClient
 from bmi_decoder.commands.options import write_json
-from bmi_decoder.errors import InputError
 from services.demo.bundle import LIVE_SEED, SUBJECT, demo_bundle
 from services.ingest.lsl import configure_lsl
-from services.niceness import LOWEST, give_way
 from services.processes import running
 from services.worker.flight import FlightReader
 
 _SETTLE_S = 3.0
 _SESSION = "dashboard"
-_FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
 _READERS = str(Path(__file__).with_name("dashboard_readers.py"))
 
 Rates = Callable[[], list[float]]
@@ -66,8 +63,7 @@ def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         url = f"{found.group()}/dashboard/sessions/{_SESSION}"
         browser = None
         if options.viewer == "browser":
-            browser = stack.enter_context(sync_playwright()).chromium.launch(executable_path=_chromium(), args=_FLAGS)
-            stack.callback(browser.close)
+            browser = stack.enter_context(browser_walk.browser())
         control = psutil.Process(serve.process.pid)
         rounds = []
         for _ in range(options.rounds):
@@ -88,8 +84,11 @@ def _pages(browser: Browser, url: str, n: int) -> Iterator[Rates]:
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
             if "chrom" in process.name():
-                give_way(process.pid, LOWEST)
-
+                process.nice(19)
+                # Where Linux shares processors between sessions, niceness counts within one only; it is one of its own.
+                group = Path(f"/proc/{process.pid}/autogroup")
+                if os.getsid(process.pid) == process.pid and group.exists():
+                    group.write_text("19")
     yield lambda: [float(page.locator("#f-rate").inner_text()) for page in pages]
     for page in pages:
         page.close()
@@ -134,13 +133,6 @@ def _summary(rounds: list[dict[str, Any]]) -> dict[str, Any]:
     summary["p99_ratio"] = round(summary["opened"]["p99_us"] / summary["closed"]["p99_us"], 3)
     summary["updates_per_s_least"] = min(min(one["opened"]["updates_per_s"]) for one in rounds)
     return summary
-
-
-def _chromium() -> str:
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if (found := shutil.which(name)) is not None:
-            return found
-    raise InputError("no Chromium on this machine; on Debian: apt install chromium")
 
 
 def main() -> None:

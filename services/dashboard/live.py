@@ -93,18 +93,20 @@ class SessionLive:
             viewer.put(_text(_told(self.now.status)))
         if arrays := self._feeds.history():
             viewer.put(pack_frame({"kind": "samples"}, arrays))
-        if self._running is None or self._running.done():
+        if self._running is None:
             self._running = asyncio.get_running_loop().create_task(self._run(), name=f"live {self._name}")
 
     def leave(self, viewer: Viewer) -> bool:
-        """Send no more to a page; True if it was the last one."""
+        """Send no more to a page; True if it was the last one, and nobody may join any more."""
         self._viewers.discard(viewer)
+        if not self._viewers and self._running is not None:
+            self._running.cancel()
         return not self._viewers
 
     async def close(self) -> None:
         """Let go of everything."""
-        self._viewers.clear()
         if self._running is not None:
+            self._running.cancel()
             await asyncio.wait([self._running])
 
     async def _run(self) -> None:
@@ -119,8 +121,8 @@ class SessionLive:
             await self._feeds.close()
 
     async def _every(self, seconds: float, do: Callable[[], Awaitable[None]]) -> None:
-        """Do something while there are viewers."""
-        while self._viewers:
+        """Do something again and again."""
+        while True:
             started = time.monotonic()
             try:
                 await do()
