@@ -119,8 +119,7 @@ def stop(page: Page) -> None:
 
 
 def export(page: Page, timeout_s: float) -> None:
-    """Export the newest recording as NWB."""
-    page.get_by_role("link", name="Overview").click()
+    """Export the newest recorded session as NWB, from the overview."""
     page.get_by_role("button", name="Export").first.click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Species").fill("Macaca mulatta")
@@ -131,10 +130,8 @@ def export(page: Page, timeout_s: float) -> None:
     expect(page.get_by_role("link", name="Download")).to_be_visible()
 
 
-def train_again(page: Page, decoder: str, timeout_s: float) -> dict[str, float]:
-    """Train on the recording that a job's page shows; gives R² by part and variant."""
-    page.get_by_role("link", name="Train on the recording").click()
-    page.wait_for_url("**/calibrate?recording=*")
+def train(page: Page, decoder: str, timeout_s: float) -> dict[str, float]:
+    """Train on the recording that the calibration page was opened with; gives R² by part and variant."""
     choose(page, page, "Decoder", decoder)
     page.get_by_role("button", name="Train", exact=True).click()
     page.wait_for_url("**/jobs/*")

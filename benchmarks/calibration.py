@@ -108,9 +108,11 @@ def in_browser(control: ControlClient, url: str, stream: str, options: argparse.
         walk.stop_recording(page)
         walk.stop(page)
         said("recorded and stopped")
+        page.get_by_role("link", name="Overview").click()
         walk.export(page, PATIENCE_S)
         said("exported as NWB")
-        said(f"trained {options.decoder} on that: R2 {walk.train_again(page, options.decoder, PATIENCE_S)}")
+        page.get_by_role("link", name="Train on the recording").click()
+        said(f"trained {options.decoder} on that: R2 {walk.train(page, options.decoder, PATIENCE_S)}")
 
 
 def until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:

@@ -85,9 +85,11 @@ class CalibrateForm:
         recordings = {row.id: recording_words(row) for row in now.recordings}
         _offer(self._recording, recordings, self._wanted.recording)
         sessions = {_NO_SESSION: "no session"} | {s.name: f"session {s.name} ({s.state})" for s in now.sessions}
-        fresh = list(sessions) != list(self._session.options)
-        _offer(self._session, sessions, self._wanted.session or _NO_SESSION)
-        if fresh and not self._wanted.session:
+        fresh = list(sessions) != list(self._session.options) and not self._session.value
+        _offer(self._session, sessions, _NO_SESSION)
+        if fresh and self._wanted.session in sessions:
+            self._session.set_value(self._wanted.session)
+        elif fresh:
             self._neural_chosen()
         self._show_source()
 

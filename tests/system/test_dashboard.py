@@ -7,22 +7,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from benchmarks import browser_walk as walk
+from bmi_decoder.bundle import read_bundle
 from bmi_decoder.errors import InputError
+from bmi_decoder.pipeline import Pipeline
+from bmi_decoder.wire import Variant
 from services.demo.bundle import LIVE_SEED, SUBJECT, demo_bundle
 from tests.control.support import write_linear_bundle
+from tests.formats.recorded import write_recorded_session
 from tests.system.conftest import Control, Spawn, serve
 from tests.system.support import DEADLINE_S, eventually
 
 PICTURES = os.environ.get("BMI_PICTURES")
+needs_training = pytest.mark.skipif(find_spec("torch") is None, reason="needs the training extra")
 WAIT_MS = 20_000
 expect.set_options(timeout=WAIT_MS)
 
@@ -108,6 +115,7 @@ def test_from_stream_to_cursor_to_swap_to_rollback(
     check_looks(page, "dashboard")
     check_keyboard(page, "Stop", "Decoder", "Record", "Calibrate a decoder", "Estimate", "Newest events")
 
+    walk.record(page)
     head = page.get_by_role("group", name="Session controls")
     walk.choose(page, head, "Decoder", other.id[:8])
     head.get_by_role("button", name="Swap decoder").click()
@@ -116,6 +124,10 @@ def test_from_stream_to_cursor_to_swap_to_rollback(
     head.get_by_role("button", name="Roll back").click()
     expect(page.locator("#f-revision")).to_have_text("1")
     expect(page.locator("#events")).to_contain_text("rolled back")
+    # The figure is of the decoder that decodes now.
+    expect(page.locator("#f-r2-about")).to_have_text("collecting")
+    walk.stop_recording(page)
+    assert client.recordings()[-1].file_name.endswith(".xdf")
     walk.stop(page)
     assert client.session(stream).state == "stopped"
 
@@ -125,54 +137,58 @@ def test_from_stream_to_cursor_to_swap_to_rollback(
     eventually(lambda: [status.name for status in client.sessions()], lambda names: stream not in names)
 
 
-@pytest.mark.skipif(find_spec("torch") is None, reason="needs the training extra")
-def test_from_an_empty_directory_to_training_on_what_was_recorded(
+@needs_training
+def test_calibrated_from_an_empty_directory_and_decoding(
     browser: Browser, spawn: Spawn, stream_name: str, tmp_path: Path
 ) -> None:
-    """The walk of benchmarks/calibration.py with a few seconds of data, and what is given up on the way."""
     control = serve(spawn("serve", "--port", "0", "--data-dir", tmp_path / "data"), tmp_path / "data")
-    client, stream = control.client, "M1-array" if PICTURES else stream_name
+    stream = "M1-array" if PICTURES else stream_name
     spawn("rig", "simulated", "--stream", stream, "--subject", str(SUBJECT), "--no-wait")
-    watched = Watched(browser, control.url)
-    page = watched.page
-    walk.find_stream(page, stream).get_by_role("link", name="Calibrate").click()
-    check_looks(page, "calibrate")
-    fields = ("Neural stream", "Kinematics stream", "Seconds to collect", "Decoder", "Preset", "Filter", "Compare with")
-    check_keyboard(page, "Two live streams", *fields, "Collect and train")
-    page.get_by_label("Seconds to collect").fill("600")
-    page.get_by_role("button", name="Collect and train").click()
-    page.wait_for_url("**/jobs/*")
-    page.get_by_role("button", name="Cancel").click()
-    expect(page.locator("#job-message")).to_have_text("Cancelled; nothing was kept.")
-    assert client.recordings() == client.decoders() == [] and not list((control.data_dir / "jobs").iterdir())
+    with control.client as client, closing(Watched(browser, control.url)) as watched:
+        page = watched.page
+        walk.find_stream(page, stream).get_by_role("link", name="Calibrate").click()
+        check_looks(page, "calibrate")
+        chosen = ("Neural stream", "Kinematics stream", "Seconds", "Decoder", "Preset", "Filter", "Compare with")
+        check_keyboard(page, "Two live streams", *chosen, "Collect and train")
+        page.get_by_label("Seconds to collect").fill("600")
+        page.get_by_role("button", name="Collect and train").click()
+        page.wait_for_url("**/jobs/*")
+        page.get_by_role("button", name="Cancel").click()
+        expect(page.locator("#job-message")).to_have_text("Cancelled; nothing was kept.")
+        assert client.recordings() == client.decoders() == [] and not list((control.data_dir / "jobs").iterdir())
 
-    walk.find_stream(page, stream).get_by_role("link", name="Calibrate").click()
-    usable, r2 = walk.calibrate(page, "kalman", 60 if PICTURES else 8, 3 * DEADLINE_S)
-    job = client.jobs()[0]
-    assert job.result is not None and usable == job.result["collected"]["usable"] > 1900
-    assert r2["validation raw"] == pytest.approx(job.result["metrics"]["validation"]["raw"]["r2"], abs=6e-4)
-    check_looks(page, "calibration")
-    walk.decode_with_it(page, stream)
-    _, about = walk.live_r2(page, DEADLINE_S)
-    assert about.startswith("low latency")
-    other = client.upload_decoder(write_linear_bundle(tmp_path / "other.bmi", gain=0.002, n_channels=96))
-    walk.record(page)
-    head = page.get_by_role("group", name="Session controls")
-    walk.choose(page, head, "Decoder", other.id[:8])
-    head.get_by_role("button", name="Swap decoder").click()
-    expect(page.locator("#f-revision")).to_have_text("2")
-    # The figure is of the decoder that decodes now.
-    expect(page.locator("#f-r2")).to_have_text("–")
-    walk.live_r2(page, DEADLINE_S)
-    walk.stop_recording(page)
-    walk.stop(page)
+        walk.find_stream(page, stream).get_by_role("link", name="Calibrate").click()
+        usable, r2 = walk.calibrate(page, "kalman", 60 if PICTURES else 8, 3 * DEADLINE_S)
+        job = client.jobs()[0]
+        assert job.result is not None and usable == job.result["collected"]["usable"] > 1900
+        assert r2["validation raw"] == pytest.approx(job.result["metrics"]["validation"]["raw"]["r2"], abs=6e-4)
+        check_looks(page, "calibration")
+        walk.decode_with_it(page, stream)
+        _, about = walk.live_r2(page, DEADLINE_S)
+        assert about.startswith("low latency")
+        walk.stop(page)
+
+
+@needs_training
+def test_a_recording_is_exported_trained_on_and_deployed(watched: Watched, control: Control, tmp_path: Path) -> None:
+    page, client = watched.page, control.client
+    bundle = write_linear_bundle(tmp_path / "used.bmi", gain=0.5)
+    name = f"recorded-{uuid4().hex[:8]}"
+    client.create_session(name, name, client.upload_decoder(bundle).id)
+    client.upload_recording(write_recorded_session(tmp_path, bundle, Pipeline(read_bundle(bundle))))
+    page.goto("/")
     walk.export(page, DEADLINE_S)
-    walk.train_again(page, "kalman", DEADLINE_S)
+    assert client.recordings()[-1].format == "nwb"
+    page.get_by_role("link", name="Train on the recording").click()
+    walk.choose(page, page, "Compare with, and deploy to", name)
+    r2 = walk.train(page, "kalman", 2 * DEADLINE_S)
+    assert set(r2) == {f"{part} {variant.name}" for part in ("validation", "test") for variant in Variant}
+    expect(page.get_by_role("columnheader", name=f"In use, {name}")).to_be_visible()
     page.get_by_role("button", name="Deploy").click()
-    expect(page.get_by_text(f"Deployed to session {stream} as revision 3.")).to_be_visible()
-    assert client.session(stream).decoder == client.jobs()[0].result["decoder"]  # type: ignore[index]
-    watched.close()
-    client.close()
+    expect(page.get_by_text(f"Deployed to session {name} as revision 2.")).to_be_visible()
+    job = client.jobs()[0]
+    assert job.result is not None and client.session(name).decoder == job.result["decoder"]
+    client.delete_session(name)
 
 
 def check_looks(page: Page, name: str) -> None:
@@ -194,7 +210,7 @@ def check_keyboard(page: Page, *names: str) -> None:
     for _ in range(40):
         page.keyboard.press("Tab")
         reached.append(str(page.evaluate(f"() => ({NAME})(document.activeElement)")).strip())
-    for wanted in ("Skip to content", "Overview", "Calibrate", "REST", "Colours", *names):
+    for wanted in ("Skip to content", "Overview", "REST", "Colours", *names):
         assert any(name.startswith(wanted) for name in reached), (wanted, reached)
 
 
