@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
@@ -64,6 +64,9 @@ class TrainingInfo(Settings):
     split_by: Literal["time", "reaches"] = "time"
     bounds: tuple[int, int] | None = Field(
         None, description="First bin of the validation and of the test part; null where the shares say it."
+    )
+    channel_means: tuple[Annotated[float, Field(ge=0)], ...] | None = Field(
+        None, description="Mean count per bin and channel in the training part, before any filter; null if unknown."
     )
     preset: str
     recipe: dict[str, Any]

@@ -91,6 +91,8 @@ class Pipeline:
         Per variant, bins between the newest input and the moment that its output describes.
     warm_up : tuple of int
         Per variant, bins after a reset during which a filter still passes its input through.
+    channel_means : array (C,) or None
+        Mean count per bin of each channel in the data that the decoder was trained on.
     output_taps : list of array
         Taps of each output filter, oldest first, in the order of the variants behind raw.
 
@@ -105,6 +107,8 @@ class Pipeline:
         filters = manifest.output_filters if output_filters is None else output_filters
         self.bin_s = manifest.bin_s
         self.n_channels = manifest.n_channels
+        means = manifest.training.channel_means
+        self.channel_means = None if means is None else np.array(means)
         self.outputs = tuple(Output(output.name, output.unit) for output in manifest.outputs)
         self.variants: tuple[Variant, ...] = filters.variants
         self.lookahead = (0, *(filter_lookahead(variant, settings) for variant, settings in filters.items()))

@@ -14,7 +14,7 @@ from bmi_decoder.config import (
     SessionSettings,
     StreamSettings,
 )
-from bmi_decoder.stream_health import StreamHealth
+from bmi_decoder.stream_health import ChannelHealth, StreamHealth
 
 SessionState = Literal["stopped", "starting", "searching", "running", "failed"]
 
@@ -91,6 +91,7 @@ class SessionStatus(BaseModel):
     latency_us: Latency | None = Field(description="From bin complete to published; null without data.")
     last_bin_age_s: float | None = Field(description="Seconds since the newest bin; null before the first.")
     stream: StreamHealth | None = Field(None, description="How its stream is; null while there is no worker.")
+    channels: ChannelHealth | None = Field(None, description="Which channels are not as they should be.")
     restarts: int = Field(description="Times the worker died and was started again since the last start.")
     exit_code: int | None = Field(None, description="Of the last worker that ended; negative is a signal.")
     pid: int | None = Field(None, description="Process of the worker, null when there is none.")

@@ -38,6 +38,8 @@ def manifest_of(
 ) -> Manifest:
     """The manifest of a decoder that has just been trained, without output filters and metrics."""
     split = settings.split
+    bounds = split_bounds(recording, split)
+    means = recording.counts[: bounds[0]].mean(axis=0, dtype=np.float64)
     return Manifest(
         decoder=settings.decoder,
         hyper_parameters=decoder.hyper_parameters,
@@ -52,7 +54,8 @@ def manifest_of(
             fingerprint=recording.fingerprint(),
             split=(split.train, split.validation, split.test),
             split_by=split.by,
-            bounds=split_bounds(recording, split),
+            bounds=bounds,
+            channel_means=tuple(float(f"{mean:.6g}") for mean in means),
             preset=settings.preset,
             recipe=recipe.model_dump(),
             seed=settings.seed,

@@ -132,6 +132,9 @@ class Metrics:
             "How much later the newest samples came than the quickest of the connection.",
             labels=["session"],
         )
+        channels = GaugeMetricFamily(
+            "bmi_channels", "Channels that are not as they should be.", labels=["session", "state"]
+        )
         wanted = GaugeMetricFamily("bmi_session_wanted", "Whether a session should run.", labels=["session"])
         age = GaugeMetricFamily("bmi_sample_age_seconds", "Time since the newest bin.", labels=["session"])
         model = GaugeMetricFamily(
@@ -149,7 +152,9 @@ class Metrics:
                     stream.add_metric([status.name, one], status.stream.state == one)
                 if status.stream.lag_s is not None:
                     lag.add_metric([status.name], status.stream.lag_s)
-        yield from (state, stream, lag, wanted, age, model)
+            for name, indices in {} if status.channels is None else dict(status.channels).items():
+                channels.add_metric([status.name, name], len(indices))
+        yield from (state, stream, lag, channels, wanted, age, model)
         for field, (name, meaning) in _COUNTERS.items():
             counter = CounterMetricFamily(name, meaning, labels=["session"])
             for status in statuses:

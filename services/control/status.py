@@ -38,12 +38,13 @@ async def session_status(row: StoredSession, session: Supervised) -> SessionStat
     figures: dict[str, Any] = dict(row.last or {}) if live is None else {}
     endpoint, server_key, revision, age = settings.endpoint, None, row.revision, None
     realtime: list[Any] = []
-    stream = None
+    health: dict[str, Any] = {}
     if live is not None and live.status is not None:
         said = live.status
         latency = await session.recent_latency_us()
         figures = {name: getattr(said, name) for name in _COUNTERS} | {"latency_us": latency}
-        age, realtime, stream = said.last_bin_age_s, said.realtime, said.stream
+        age, realtime = said.last_bin_age_s, said.realtime
+        health = {"stream": said.stream, "channels": said.channels}
         endpoint, server_key = said.endpoint or endpoint, said.server_key or None
         # In mid-swap the store has the rest of the answer too.
         revision = said.revision if session.swapping_to is None else revision
@@ -59,7 +60,7 @@ async def session_status(row: StoredSession, session: Supervised) -> SessionStat
         **{name: figures.get(name, 0) for name in _COUNTERS},
         latency_us=None if figures.get("latency_us") is None else Latency(**figures["latency_us"]),
         last_bin_age_s=age,
-        stream=stream,
+        **health,
         restarts=row.restarts,
         exit_code=figures.get("exit_code"),
         pid=None if live is None else live.pid,

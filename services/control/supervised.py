@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -191,7 +191,7 @@ def final_report(session: Supervised) -> dict[str, Any]:
     status = session.report()
     kept: dict[str, Any] = {"exit_code": exit_code, "state": "died", "message": ""}
     if status is not None:
-        kept |= asdict(status) | {"stream": status.stream.model_dump(), "latency_us": session.latency_us()}
+        kept |= status.plain() | {"latency_us": session.latency_us()}
     if kept["state"] not in ("stopped", "failed"):
         kept["message"] = _cause_of_death(exit_code, last_line(session.files.log))
         kept["state"] = "died"

@@ -25,6 +25,9 @@ class BinSink(Protocol):
     def decode(self, bin_index: int, t_source: float, bin_s: float, flags: int) -> None:
         """The row holds a bin that ended at `t_source`."""
 
+    def came_whole(self) -> None:
+        """The bin that was just decoded, and still stands in the row, was received."""
+
     def reset(self) -> None:
         """Time is missing here: what follows does not continue what was."""
 
@@ -133,7 +136,8 @@ class Binner:
             self._row[:] = 0
 
     def _end_bin(self, t_source: float) -> None:
-        if self._flags & _FILLED:
+        filled = self._flags & _FILLED
+        if filled:
             self.bins_lost += 1
             if t_source - self._last_whole > self._max_age_s:
                 self._flags |= _INVALID
@@ -143,6 +147,8 @@ class Binner:
         if self._policy == "hold" and self._layout.samples_per_bin > 1:
             self._held[:] = self._row
         self._sink.decode(self.next_bin, t_source, self._bin_s, self._flags)
+        if not filled:
+            self._sink.came_whole()
         self._last_end = t_source
         self.next_bin += 1
         self._begin_bin()

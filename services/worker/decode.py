@@ -11,6 +11,7 @@ from pylsl.lib import lib
 
 from bmi_decoder.pipeline import Pipeline
 from bmi_decoder.wire import Flag
+from services.ingest.channels import ChannelMonitor
 from services.worker.flight import FlightWriter
 from services.worker.lane import Lane
 from services.worker.publisher import Publisher
@@ -64,6 +65,8 @@ class BinDecoder:
         When the newest sample was in hand, for the flight recorder; set by the loop.
     last_bin_at : float
         When the last estimate was published; NaN before the first.
+    came_whole : callable
+        Judges the channels of the bin in the row.
     """
 
     def __init__(
@@ -76,6 +79,10 @@ class BinDecoder:
         self.requests: deque[SwapRequest | SnapshotRequest] = deque()
         self._x, _ = pipeline.engine.rows()
         self.row = self._x[0]
+        self._channels = ChannelMonitor(
+            self.row, pipeline.bin_s, lambda: self.lane.pipeline.channel_means, self.event, flight.set_channels
+        )
+        self.came_whole = self._channels.add
         self.pending = 0
         self.sequence = self.bins_invalid = 0
         self.t_pulled = math.nan

@@ -14,7 +14,7 @@ import os
 import struct
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,9 @@ import numpy.typing as npt
 
 from bmi_decoder.errors import BmiError, InputError
 from bmi_decoder.rest_models import RealtimeGrant
-from bmi_decoder.stream_health import STREAM_STATES, StreamHealth, StreamState
+from bmi_decoder.stream_health import STREAM_STATES, ChannelHealth, StreamHealth, StreamState
 from bmi_decoder.wire import Flag
+from services.ingest.channels import channels
 
 MAGIC = b"BMIFLT01"
 HEADER_SIZE = 4096
@@ -38,7 +39,7 @@ _STATE_AT, _COUNTERS_AT, _ENDPOINT_AT, _SERVER_KEY_AT, _MESSAGE_AT, _REALTIME_AT
 _STATE_WORD, _WRITTEN_WORD, _LAST_BIN_WORD = _STATE_AT // 8, _COUNTERS_AT // 8, _COUNTERS_AT // 8 + 6
 _ENDPOINT_SIZE, _SERVER_KEY_SIZE, _MESSAGE_SIZE, _REALTIME_SIZE = 192, 64, 2048, 1536
 _STREAM = struct.Struct("<IIIIIIdd")  # state, gaps, lates, losses, clock jumps, mismatches, since, lag
-_STREAM_AT = 3968
+_STREAM_AT, _N_CHANNELS_AT = 3968, 4008
 _RECORD = struct.Struct("<QqdddddII")
 
 
@@ -74,6 +75,7 @@ class WorkerStatus:
     realtime : list of dict
         Each a `RealtimeGrant`.
     stream : StreamHealth
+    channels : ChannelHealth
     """
 
     state: str
@@ -90,6 +92,11 @@ class WorkerStatus:
     last_bin_age_s: float | None
     realtime: list[dict[str, Any]]
     stream: StreamHealth
+    channels: ChannelHealth
+
+    def plain(self) -> dict[str, Any]:
+        """All of it as numbers, texts, lists and dictionaries."""
+        return asdict(self) | {"stream": self.stream.model_dump(), "channels": self.channels.model_dump()}
 
 
 def record_dtype(n_values: int) -> np.dtype[np.void]:
@@ -129,7 +136,7 @@ class FlightWriter:
         If the file cannot be written, or the disk is too full for it.
     """
 
-    def __init__(self, path: Path, bin_s: float, n_values: int, revision: int) -> None:
+    def __init__(self, path: Path, bin_s: float, n_values: int, revision: int, n_channels: int = 0) -> None:
         self.n_values = n_values
         self._n_records = max(64, math.ceil(RECORDED_S / bin_s))
         self._record_size = record_dtype(n_values).itemsize
@@ -138,7 +145,8 @@ class FlightWriter:
         try:
             with open(temporary, "w+b") as file:
                 # Written and not only made as long: what is not on the disk would be asked for in the middle of a bin.
-                file.write(bytes(HEADER_SIZE + self._n_records * self._record_size))
+                self._channels_at = HEADER_SIZE + self._n_records * self._record_size
+                file.write(bytes(self._channels_at + n_channels))
                 file.flush()
                 self._map = mmap.mmap(file.fileno(), 0)
         except OSError as error:
@@ -149,6 +157,7 @@ class FlightWriter:
         # What others read at any moment is stored word by word, and so never half: struct writes zeros first.
         self._words = memoryview(self._map)[:HEADER_SIZE].cast("Q")
         self._times = memoryview(self._map)[:HEADER_SIZE].cast("d")
+        self._words[_N_CHANNELS_AT // 8] = n_channels
         self._written = 0
         self.set_state(WorkerState.starting, revision)
         self.count(0, 0, 0, 0, 0, math.nan)
@@ -189,6 +198,10 @@ class FlightWriter:
         self._words[at + 1] = lates | losses << 32
         self._words[at + 2] = jumps | mismatches << 32
         self._times[at + 3], self._times[at + 4] = since, lag_s
+
+    def set_channels(self, states: npt.NDArray[np.uint8]) -> None:
+        """Publish how the channels are, as `ChannelMonitor` says it."""
+        self._map[self._channels_at : self._channels_at + len(states)] = states.tobytes()
 
     def record(
         self,
@@ -255,12 +268,14 @@ class FlightReader:
     def __init__(self, path: Path) -> None:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
-            head = file.read(_FIXED.size)
+            head = file.read(HEADER_SIZE)
             magic, header, record, n_records, self.pid = (
-                _FIXED.unpack(head) if len(head) == _FIXED.size else (b"", 0, 0, 0, 0)
+                _FIXED.unpack_from(head) if len(head) == HEADER_SIZE else (b"", 0, 0, 0, 0)
             )
+            self._channels_at = header + record * n_records
             n_values, rest = divmod(record - _RECORD.size, 4)
-            if magic != MAGIC or header != HEADER_SIZE or rest or n_values < 0 or size != header + record * n_records:
+            whole = self._channels_at + (int.from_bytes(head[_N_CHANNELS_AT : _N_CHANNELS_AT + 8], "little"))
+            if magic != MAGIC or header != HEADER_SIZE or rest or n_values < 0 or size != whole:
                 raise InputError(f"{path} is not a complete flight recorder file")
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self._dtype, self._n_records = record_dtype(n_values), n_records
@@ -286,6 +301,7 @@ class FlightReader:
             bins_invalid=invalid,
             last_bin_age_s=age,
             stream=self._stream(now),
+            channels=ChannelHealth(**channels(np.frombuffer(self._map[self._channels_at :], np.uint8))),
         )
 
     def _stream(self, now: float) -> StreamHealth:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +42,11 @@ def run(options: argparse.Namespace) -> int:
     except OSError as error:
         raise InputError(f"cannot read {options.file}: {error.strerror}") from None
     try:
-        said, records = reader.status(), reader.records()
+        status, records = reader.status().plain(), reader.records()
     finally:
         reader.close()
     # Ages are told in the clock of the machine's present boot, and say nothing of a file from another.
-    status = asdict(replace(said, last_bin_age_s=None)) | {"stream": said.stream.model_dump(exclude={"for_s"})}
-    del status["last_bin_age_s"]
+    del status["last_bin_age_s"], status["stream"]["for_s"]
     figures = summarise(records)
     if options.out is not None:
         try:
@@ -74,6 +72,9 @@ def _print(status: dict[str, Any], figures: dict[str, Any]) -> None:
     stream = status["stream"]
     troubles = ("gaps", "lates", "losses", "clock_jumps", "mismatches")
     print(f"stream  {stream['state']}; " + ", ".join(f"{stream[name]} {name.replace('_', ' ')}" for name in troubles))
+    for state, indices in status["channels"].items():
+        if indices:
+            print(f"{state} channels  {', '.join(map(str, indices))}")
     for grant in status["realtime"]:
         if not grant["granted"]:
             print(f"not granted: {grant['option']} {grant['requested']}: {grant['why']}")

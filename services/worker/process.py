@@ -47,7 +47,8 @@ def run(path: Path, listing: Listing) -> int:
         return _say(str(error))
     # Room for every variant: a swap may switch filters on.
     try:
-        flight = FlightWriter(flight_path, pipeline.bin_s, len(Variant) * len(pipeline.outputs), revision)
+        n_values = len(Variant) * len(pipeline.outputs)
+        flight = FlightWriter(flight_path, pipeline.bin_s, n_values, revision, pipeline.n_channels)
     except BmiError as error:
         return _say(str(error))
     try:

@@ -37,6 +37,8 @@ class Sink:
 
     row: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros(N_CHANNELS, np.float32))
     bins: list[Bin] = field(default_factory=list)
+    whole: list[float] = field(default_factory=list)
+    """Values of the bins that came whole."""
     resets: list[int] = field(default_factory=list)
     """Number of bins before each reset."""
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -45,6 +47,9 @@ class Sink:
         assert type(flags) is int
         np.testing.assert_array_equal(self.row, self.row[0] * np.arange(1, N_CHANNELS + 1))
         self.bins.append(Bin(bin_index, t_source, bin_s, Flag(flags), float(self.row[0])))
+
+    def came_whole(self) -> None:
+        self.whole.append(float(self.row[0]))
 
     def reset(self) -> None:
         self.resets.append(len(self.bins))
@@ -127,6 +132,7 @@ def test_a_gap_is_held() -> None:
     rig.push_all([0, 1, 4, 5])
     assert rig.sink.values == [1, 2, 2, 2, 5, 6]
     assert rig.sink.flags == [0, 0, Flag.HELD, Flag.HELD, 0, 0]
+    assert rig.sink.whole == [1, 2, 5, 6]
     assert rig.sink.indices == [0, 1, 2, 3, 4, 5]
     assert [bin_.t_source for bin_ in rig.sink.bins] == pytest.approx(SAMPLE_S * np.arange(1, 7))
     assert (rig.binner.bins_in, rig.binner.bins_lost) == (4, 2)

@@ -22,6 +22,9 @@ class Sink:
     def decode(self, bin_index: int, t_source: float, bin_s: float, flags: int) -> None:
         pass
 
+    def came_whole(self) -> None:
+        pass
+
     def reset(self) -> None:
         pass
 

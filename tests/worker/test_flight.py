@@ -14,7 +14,7 @@ import pytest
 from bmi_decoder.config import RealtimeSettings
 from bmi_decoder.errors import BmiError, InputError
 from bmi_decoder.rest_models import RealtimeGrant
-from bmi_decoder.stream_health import StreamHealth
+from bmi_decoder.stream_health import ChannelHealth, StreamHealth
 from bmi_decoder.wire import Flag
 from services.worker.flight import (
     HEADER_SIZE,
@@ -37,7 +37,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def writer(path: Path) -> FlightWriter:
-    return FlightWriter(path, BIN_S, N_VALUES, revision=3)
+    return FlightWriter(path, BIN_S, N_VALUES, revision=3, n_channels=7)
 
 
 def record(writer: FlightWriter, k: int, latency_s: float = 0.0, flags: int = 0) -> None:
@@ -52,6 +52,7 @@ def test_round_trip(writer: FlightWriter, path: Path) -> None:
     writer.count(10, 9, 8, 7, 6, lsl_clock())
     grants = [RealtimeGrant(option="priority", requested=5, granted=False, why="not permitted: µ")]
     writer.set_realtime(grants)
+    writer.set_channels(np.array([0, 1, 2, 4, 0, 1, 0], np.uint8))
     writer.set_stream("late", lsl_clock() - 2, 0.25, (1, 2, 3, 4, 5))
     reader = FlightReader(path)
     status = reader.status()
@@ -73,6 +74,7 @@ def test_round_trip(writer: FlightWriter, path: Path) -> None:
         stream=StreamHealth(
             state="late", for_s=status.stream.for_s, lag_s=0.25, gaps=1, lates=2, losses=3, clock_jumps=4, mismatches=5
         ),
+        channels=ChannelHealth(silent=[1, 5], stuck=[2], drifting=[3]),
     )
     assert 2 <= status.stream.for_s < 60
     (found,) = reader.records()
@@ -90,7 +92,7 @@ def test_before_the_first_bin(writer: FlightWriter, path: Path) -> None:
 
 
 def test_a_minute_is_kept(writer: FlightWriter, path: Path) -> None:
-    assert path.stat().st_size == HEADER_SIZE + N_RECORDS * record_dtype(N_VALUES).itemsize
+    assert path.stat().st_size == HEADER_SIZE + N_RECORDS * record_dtype(N_VALUES).itemsize + 7
     reader = FlightReader(path)
     for k in range(50):
         record(writer, k)
