@@ -130,8 +130,9 @@ class StreamMonitor:
             self._say(event, **details)
 
     def _gap(self, t_source: float, missing_s: float, **details: Any) -> None:
-        # Samples that are lost leave the stamps of the others alone: these do not come before their time.
-        early = self._quickest - (self.arrived - t_source)
+        # Samples that are lost leave the stamps of the others alone: these do not come before their time. On a host so
+        # busy that none has come quickly yet, the quickest is no measure; the time on the stamp is.
+        early = min(self._quickest, 0.0) - (self.arrived - t_source)
         if missing_s < 0 or (early > missing_s / 2 and self._trouble is None):
             self._jumped(t_source, missing_s, **details)
         else:
