@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Discriminator, Field, TypeAdapter
 
 from bmi_decoder.jobs import JobState
+from bmi_decoder.recorder_models import RecorderState
 from bmi_decoder.rest_models import SessionState
 
 SwapOutcome = Literal["started", "switched", "failed", "rolled_back"]
@@ -72,6 +73,18 @@ class JobEvent(Event):
     details: dict[str, Any] = Field(default_factory=dict, description="While it runs: the figures behind the message.")
 
 
+class RecordingEvent(Event):
+    """A session's recorder was armed, began or ended a recording, or has raised an alarm."""
+
+    type: Literal["recording"] = "recording"
+    session: str = Field(examples=["m1"])
+    state: RecorderState
+    message: str = Field(description="The alarm: why a recording ended by itself, for example; empty when all is well.")
+    file: str | None = Field(description="That is being written, or was last.")
+    elapsed_s: float
+    size_bytes: int
+
+
 class GapEvent(Event):
     """Events are missing here: read what matters again with GET."""
 
@@ -79,7 +92,9 @@ class GapEvent(Event):
     missed: int | None = Field(description="How many; null if that cannot be known, as the control plane is another.")
 
 
-AnyEvent = Annotated[StateEvent | SessionEvent | HealthEvent | SwapEvent | JobEvent | GapEvent, Discriminator("type")]
+AnyEvent = Annotated[
+    StateEvent | SessionEvent | HealthEvent | SwapEvent | JobEvent | RecordingEvent | GapEvent, Discriminator("type")
+]
 
 EVENT: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)
 """Parses an event from JSON."""

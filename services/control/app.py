@@ -36,6 +36,7 @@ from services.control.job_store import JobStore
 from services.control.library import Library
 from services.control.metrics import Metrics
 from services.control.places import DataDirectory, exclusive
+from services.control.recording_announcer import RecordingAnnouncer
 from services.control.recording_library import RecordingLibrary
 from services.control.recording_store import RecordingStore
 from services.control.security import Guard
@@ -102,7 +103,12 @@ def _lifespan(settings: ControlSettings) -> Callable[[FastAPI], AbstractAsyncCon
                 await control.supervisor.open()
                 await control.jobs.open()
                 announcer = Announcer(control.store, control.supervisor, control.events, KeyFolder(places.keys))
-                async with announcer.running(), control.metrics.running(), control.database.running():
+                async with (
+                    announcer.running(),
+                    control.metrics.running(),
+                    control.database.running(),
+                    control.recorders.running(),
+                ):
                     yield
             finally:
                 control.events.close()
@@ -135,6 +141,6 @@ def _assemble(settings: ControlSettings, places: DataDirectory, database: Databa
         job_store,
         JobRunner(kinds, places, job_store, event_log),
         Metrics(store, job_store, supervisor, event_log, health.service_version()),
-        SessionRecorders(places, recording_library),
+        SessionRecorders(places, recording_library, RecordingAnnouncer(event_log)),
         DatabaseWatch(database, store),
     )

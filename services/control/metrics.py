@@ -13,7 +13,7 @@ from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from bmi_decoder.events import HealthEvent, SwapEvent, SwapOutcome
+from bmi_decoder.events import HealthEvent, RecordingEvent, SwapEvent, SwapOutcome
 from bmi_decoder.jobs import JobState
 from bmi_decoder.rest_models import SessionState, SessionStatus
 from bmi_decoder.stream_health import STREAM_STATES
@@ -66,6 +66,7 @@ class Metrics:
         self._figures: dict[str, Figures] = {}
         self._swaps: Counter[tuple[str, str]] = Counter()
         self._health: Counter[tuple[str, str]] = Counter()
+        self._alarms: Counter[str] = Counter()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -88,13 +89,21 @@ class Metrics:
         """
         await self._read()
         jobs = await asyncio.to_thread(self._job_store.count)
-        metrics = [*self._of_sessions(statuses), *self._of_bins(), *self._of_events(), *self._of_jobs(jobs)]
+        metrics = [
+            *self._of_sessions(statuses),
+            *self._of_inlets(),
+            *self._of_bins(),
+            *self._of_events(),
+            *self._of_jobs(jobs),
+        ]
         return generate_latest(_Families(metrics))
 
     async def _listen(self) -> None:
         async for event in self._events.follow():
             if isinstance(event, SwapEvent) and event.outcome != "started":
                 self._swaps[event.session, event.outcome] += 1
+            elif isinstance(event, RecordingEvent) and event.message:
+                self._alarms[event.session] += 1
             elif isinstance(event, HealthEvent):
                 self._health[event.session, event.event] += 1 + event.repeated
 
@@ -161,6 +170,24 @@ class Metrics:
                 counter.add_metric([status.name], getattr(status, field))
             yield counter
 
+    def _of_inlets(self) -> Iterator[Metric]:
+        offset = GaugeMetricFamily(
+            "bmi_clock_offset_seconds",
+            "What takes a stamp of the sender's clock to the local one, as LSL has measured it within seconds.",
+            labels=["session"],
+        )
+        waiting = GaugeMetricFamily(
+            "bmi_queue_depth",
+            "Samples that had come and not been taken, when a worker last looked.",
+            labels=["session"],
+        )
+        for name, session in sorted(self._supervisor.sessions.items()):
+            said = session.report() if session.alive else None
+            if said is not None and said.clock_offset_s is not None and said.samples_waiting is not None:
+                offset.add_metric([name], said.clock_offset_s)
+                waiting.add_metric([name], said.samples_waiting)
+        yield from (offset, waiting)
+
     def _of_bins(self) -> Iterator[Metric]:
         latency = HistogramMetricFamily(
             "bmi_end_to_end_latency_seconds", "From the end of a bin to its publication.", labels=["session"]
@@ -187,7 +214,14 @@ class Metrics:
         health = CounterMetricFamily("bmi_health_events", "Health events by kind.", labels=["session", "event"])
         for key, count in sorted(self._health.items()):
             health.add_metric(list(key), count)
-        yield from (swaps, health)
+        alarms = CounterMetricFamily(
+            "bmi_recording_alarms",
+            "Alarms of recorders: a recording that ended by itself, for example.",
+            labels=["session"],
+        )
+        for name in sorted(self._supervisor.sessions):
+            alarms.add_metric([name], self._alarms[name])
+        yield from (swaps, health, alarms)
 
     def _of_jobs(self, counts: dict[str, int]) -> Iterator[Metric]:
         jobs = GaugeMetricFamily("bmi_jobs", "Jobs by their state.", labels=["state"])

@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psutil
@@ -22,6 +24,7 @@ from services.control.command_link import NoAnswerError, ask
 from services.control.disk_threads import on_disk
 from services.control.places import CODE, DataDirectory, SessionFiles, write_durably
 from services.control.problem import Problem
+from services.control.recording_announcer import RecordingAnnouncer
 from services.control.recording_library import RecordingLibrary
 from services.control.supervised import wait_until
 from services.control.tables import RecordingRow
@@ -32,6 +35,7 @@ from services.recorder.settings import RecorderCommand, RecorderSettings
 
 _MODULE = "services.recorder"
 _UP_S = 15.0
+_WATCH_S = 1.0
 _END_S = 30.0
 _POLL_S = 0.05
 _STATUS_S = 5.0
@@ -49,12 +53,24 @@ class SessionRecorders:
     ----------
     places : DataDirectory
     library : RecordingLibrary
+    announcer : RecordingAnnouncer
+        Is told how recorders fare.
     """
 
-    def __init__(self, places: DataDirectory, library: RecordingLibrary) -> None:
-        self._places, self._library = places, library
+    def __init__(self, places: DataDirectory, library: RecordingLibrary, announcer: RecordingAnnouncer) -> None:
+        self._places, self._library, self._announcer = places, library, announcer
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Watch recorders for the length of an ``async with`` block."""
+        watching = asyncio.create_task(self._watch(), name="recorders")
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
 
     async def status(self, name: str) -> RecorderStatus | None:
         """How a session's recorder fares, or how its last recording ended that is not stored yet; None without one."""
@@ -85,10 +101,12 @@ class SessionRecorders:
                     raise Problem(409, f"the recorder of session {name!r} cannot begin: {error}") from None
                 if status.state != "recording":
                     raise Problem(409, status.message)
-                return status
-            if status is not None:
-                await self._put_away(name, status)
-            return await self._spawn(name, wanted)
+            else:
+                if status is not None:
+                    await self._put_away(name, status)
+                status = await self._spawn(name, wanted)
+            self._announcer.take(name, status)
+            return status
 
     async def stop(self, name: str) -> tuple[RecorderStatus, RecordingRow]:
         """End a session's recorder, and store its file.
@@ -103,6 +121,7 @@ class SessionRecorders:
             if status is not None and status.state != "ended":
                 await self._end(name)
                 status = await self.status(name)
+            self._announcer.take(name, status)
             row = None if status is None else await self._store(name, status)
             if status is None or row is None:
                 raise Problem(409, f"session {name!r} is not being recorded; begin with POST .../recordings")
@@ -119,6 +138,19 @@ class SessionRecorders:
         for error in await asyncio.gather(*map(end, names), return_exceptions=True):
             if isinstance(error, BaseException):
                 _log.error("a recorder could not be ended properly", exc_info=error)
+
+    async def _watch(self) -> None:
+        while True:
+            for path in list(self._places.root.glob("sessions/*/recorder.json")):
+                name = path.parent.name
+                if self._locks[name].locked():
+                    continue
+                async with self._locks[name]:
+                    try:
+                        self._announcer.take(name, await self.status(name))
+                    except Exception:
+                        _log.exception("session %s: cannot look at its recorder", name, extra={"session": name})
+            await asyncio.sleep(_WATCH_S)
 
     async def _spawn(self, name: str, wanted: RecordingStart) -> RecorderStatus:
         files = self._files(name)

@@ -95,6 +95,24 @@ class SampleInlet:
             pylsl.util.handle_error(self._error)
         return self._stamp.value if n_values else None
 
+    def clock_offset(self) -> float:
+        """Seconds that take a stamp of the sender's clock to ours, as last measured; from any thread.
+
+        Raises
+        ------
+        StreamLostError
+        """
+        try:
+            offset: float = self._inlet.time_correction(0.0)
+        except (LslTimeoutError, LostError) as error:
+            raise StreamLostError(str(error)) from None
+        return offset
+
+    def waiting(self) -> int:
+        """Samples that have come and were not pulled yet; from any thread."""
+        n_samples: int = self._inlet.samples_available()
+        return n_samples
+
     def close(self) -> None:
         """Stop receiving. The inlet object itself is left to the garbage collector (liblsl issue 220)."""
         self._inlet.close_stream()

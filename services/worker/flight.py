@@ -36,8 +36,10 @@ _FIXED = struct.Struct("<8sIIII")  # magic, header size, record size, records, p
 _STATE = struct.Struct("<II")  # state, revision
 _COUNTERS = struct.Struct("<QQQQQQd")  # written, in, decoded, lost, duplicated, invalid, time of the last bin
 _STATE_AT, _COUNTERS_AT, _ENDPOINT_AT, _SERVER_KEY_AT, _MESSAGE_AT, _REALTIME_AT = 24, 32, 128, 320, 384, 2432
+_INLET_AT = 88
 _STATE_WORD, _WRITTEN_WORD, _LAST_BIN_WORD = _STATE_AT // 8, _COUNTERS_AT // 8, _COUNTERS_AT // 8 + 6
 _ENDPOINT_SIZE, _SERVER_KEY_SIZE, _MESSAGE_SIZE, _REALTIME_SIZE = 192, 64, 2048, 1536
+_INLET = struct.Struct("<dQ")  # clock offset, samples waiting
 _STREAM = struct.Struct("<IIIIIIdd")  # state, gaps, lates, losses, clock jumps, mismatches, since, lag
 _STREAM_AT, _N_CHANNELS_AT = 3968, 4008
 _RECORD = struct.Struct("<QqdddddII")
@@ -72,6 +74,10 @@ class WorkerStatus:
         taken; bins with input or output that was not finite.
     last_bin_age_s : float or None
         Seconds since the last bin.
+    clock_offset_s : float or None
+        What takes a stamp of the sender's clock to ours, within the last second; None without a stream.
+    samples_waiting : int or None
+        Samples that had come and were not pulled then.
     realtime : list of dict
         Each a `RealtimeGrant`.
     stream : StreamHealth
@@ -90,6 +96,8 @@ class WorkerStatus:
     bins_duplicated: int
     bins_invalid: int
     last_bin_age_s: float | None
+    clock_offset_s: float | None
+    samples_waiting: int | None
     realtime: list[dict[str, Any]]
     stream: StreamHealth
     channels: ChannelHealth
@@ -160,6 +168,7 @@ class FlightWriter:
         self._words[_N_CHANNELS_AT // 8] = n_channels
         self._written = 0
         self.set_state(WorkerState.starting, revision)
+        self.set_inlet(math.nan, 0)
         self.count(0, 0, 0, 0, 0, math.nan)
         self.set_stream("searching", lsl_clock(), math.nan, (0, 0, 0, 0, 0))
         _FIXED.pack_into(self._map, 0, MAGIC, HEADER_SIZE, self._record_size, self._n_records, os.getpid())
@@ -183,6 +192,11 @@ class FlightWriter:
         """Publish where estimates go, and the key that subscribers must know."""
         self._text(_SERVER_KEY_AT, _SERVER_KEY_SIZE, server_key)
         self._text(_ENDPOINT_AT, _ENDPOINT_SIZE, endpoint)
+
+    def set_inlet(self, clock_offset_s: float, samples_waiting: int) -> None:
+        """Publish what was seen at the inlet; NaN and 0 while there is none. From any thread."""
+        self._times[_INLET_AT // 8] = clock_offset_s
+        self._words[_INLET_AT // 8 + 1] = samples_waiting
 
     def set_realtime(self, grants: Sequence[RealtimeGrant]) -> None:
         """Publish what was asked of the operating system, and what it granted."""
@@ -285,6 +299,7 @@ class FlightReader:
         state, revision = _STATE.unpack_from(self._map, _STATE_AT)
         _, bins_in, decoded, lost, duplicated, invalid, last_bin_at = _COUNTERS.unpack_from(self._map, _COUNTERS_AT)
         now = lsl_clock()
+        offset, waiting = _INLET.unpack_from(self._map, _INLET_AT)
         age = None if math.isnan(last_bin_at) else max(0.0, now - last_bin_at)
         return WorkerStatus(
             state=WorkerState(state).name,
@@ -299,6 +314,8 @@ class FlightReader:
             bins_lost=lost,
             bins_duplicated=duplicated,
             bins_invalid=invalid,
+            clock_offset_s=None if math.isnan(offset) else offset,
+            samples_waiting=None if math.isnan(offset) else waiting,
             last_bin_age_s=age,
             stream=self._stream(now),
             channels=ChannelHealth(**channels(np.frombuffer(self._map[self._channels_at :], np.uint8))),

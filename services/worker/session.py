@@ -16,6 +16,7 @@ from services.ingest.binner import Binner
 from services.ingest.description import read_description
 from services.ingest.expectation import check_stream
 from services.ingest.inlet import StreamLostError
+from services.ingest.inlet_watch import InletWatch
 from services.ingest.listing import Listing
 from services.ingest.lsl import describe
 from services.ingest.monitor import StreamMonitor
@@ -106,7 +107,13 @@ class Session:
             )
             self._flight.set_state(WorkerState.running, self._flight.revision)
             self._monitor.connected(local_clock(), layout.sample_s, **asdict(stream))
-            self._hot_loop(punctual)
+            watch = InletWatch(inlet, self._flight.set_inlet)
+            watch.start()
+            try:
+                self._hot_loop(punctual)
+            finally:
+                watch.end()
+                self._flight.set_inlet(math.nan, 0)
         finally:
             self._finder.stop_listening()
             inlet.close()

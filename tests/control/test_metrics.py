@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.control.conftest import OpenControl
+from tests.control.support import eventually
 from tests.control.test_supervision import running, session
 
 __all__ = ["session"]
@@ -44,6 +45,10 @@ def test_a_running_session(client: TestClient, session: str) -> None:
     assert sum(value for _, value in first["bmi_session_state"]) == 1
     assert 0 <= first["bmi_sample_age_seconds"][0][1] < 5
     assert first["bmi_model_info"] == [({**mine, "decoder": status["decoder"], "revision": "1"}, 1.0)]
+    # Both processes are on one machine, and so on one clock.
+    assert eventually(lambda: samples(client).get("bmi_queue_depth"), bool)[0][0] == mine
+    assert abs(samples(client)["bmi_clock_offset_seconds"][0][1]) < 0.01
+    assert first["bmi_recording_alarms_total"] == [(mine, 0.0)]
     counted = [found["bmi_end_to_end_latency_seconds_count"][0][1] for found in (first, second)]
     assert 10 < counted[0] <= counted[1]
     assert {labels["stage"] for labels, _ in first["bmi_stage_duration_seconds_sum"]} == {

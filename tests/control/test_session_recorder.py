@@ -12,13 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from bmi_decoder.events import RecordingEvent
 from bmi_decoder.formats.xdf_encode import file_header
 from bmi_decoder.recorder_models import RecorderStatus, RecordingStart
 from services.control import session_recorder
 from services.control.database import Database
+from services.control.event_log import EventLog
 from services.control.job_store import JobStore
 from services.control.places import DataDirectory
 from services.control.problem import Problem
+from services.control.recording_announcer import RecordingAnnouncer
 from services.control.recording_library import RecordingLibrary
 from services.control.recording_store import RecordingStore
 from services.control.session_recorder import SessionRecorders
@@ -36,7 +39,9 @@ def places(control_dir: Path) -> DataDirectory:
 @pytest.fixture
 def recorders(places: DataDirectory) -> SessionRecorders:
     database = Database(f"sqlite:///{places.database}")
-    return SessionRecorders(places, RecordingLibrary(places, RecordingStore(database), JobStore(database)))
+    return SessionRecorders(
+        places, RecordingLibrary(places, RecordingStore(database), JobStore(database)), RecordingAnnouncer(EventLog())
+    )
 
 
 def test_nobody_waits_for_a_recorder_that_was_killed(
@@ -73,6 +78,25 @@ def test_a_recording_that_cannot_be_stored_is_no_reason_not_to_record_again(
     assert str(path) in caplog.text
     assert path.exists() and not list(places.uploads.iterdir())
     assert asyncio.run(recorders.status("m1")) is None
+
+
+def test_recordings_are_announced_when_they_change() -> None:
+    events = EventLog()
+    announcer = RecordingAnnouncer(events)
+    said = RecorderStatus(state="armed", pid=1, at=0.0)
+    for status in (
+        None,
+        said,
+        said,
+        said.model_copy(update={"state": "recording", "file": "a.xdf"}),
+        said.model_copy(update={"state": "recording", "file": "a.xdf", "size_bytes": 9}),
+        said.model_copy(update={"state": "armed", "file": "a.xdf", "message": "disk full"}),
+        None,
+        said,
+    ):
+        announcer.take("m1", status)
+    told = [(event.state, event.message) for event in events.kept() if isinstance(event, RecordingEvent)]
+    assert told == [("armed", ""), ("recording", ""), ("armed", "disk full"), ("armed", "")]
 
 
 def test_a_recorder_that_hangs_is_not_taken_as_ended_and_is_ended_when_asked(

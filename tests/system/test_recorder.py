@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pyxdf
 
 from bmi_decoder.cli import main
 from bmi_decoder.client import ControlError
+from bmi_decoder.events import RecordingEvent
 from bmi_decoder.formats import read_recording
 from bmi_decoder.recorded_session import read_session
 from tests.system.conftest import Control, Rig, Spawn, StartSession
@@ -172,6 +174,17 @@ def test_a_killed_recorder_loses_less_than_a_second(
 def test_a_session_is_recorded_over_rest(control: Control, rig: Rig, start_session: StartSession) -> None:
     """Begun, refused a second time, ended, stored, and fit to train on."""
     client, live = control.client, start_session(DEMO)
+    told: list[RecordingEvent] = []
+
+    def listen() -> None:
+        for event in client.events(live.name):
+            if isinstance(event, RecordingEvent):
+                told.append(event)
+            if len(told) == 4:
+                return
+
+    listening = threading.Thread(target=listen, daemon=True)
+    listening.start()
     assert client.recorder(live.name) is None
     with pytest.raises(ControlError, match="not being recorded"):
         client.stop_recording(live.name)
@@ -200,4 +213,7 @@ def test_a_session_is_recorded_over_rest(control: Control, rig: Rig, start_sessi
     crashed = eventually(lambda: client.recorder(live.name), lambda one: one is not None and one.state == "ended")
     assert crashed is not None and "ended unexpectedly" in crashed.message
     assert client.stop_recording(live.name).recording.format == "xdf"
+    listening.join(20)
+    assert [event.state for event in told] == ["recording", "ended", "recording", "ended"]
+    assert [bool(event.message) for event in told] == [False, False, False, True]
     assert live.status.state == "running"
