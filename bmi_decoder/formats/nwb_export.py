@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ from bmi_decoder.recording import Output
 from bmi_decoder.wire import Flag, Variant
 
 FloatArray = npt.NDArray[np.float64]
+Stamps = TypeVar("Stamps", float, FloatArray)
 
 
 @dataclass(frozen=True)
@@ -118,15 +119,19 @@ def _content(session: RecordedSession) -> Any:
     begins = stamps - bin_s
     decoded_times = [one.stream.times.min() for one in session.decoded if len(one.stream.times)]
     zero = float(min(begins[0], about["t_source"].min() - bin_s, *decoded_times, *(at for at, _ in session.log)))
+    clock = _Clock(zero, neural.speed)
+    pace = (
+        "" if neural.speed == 1 else f" The rig played at {neural.speed:g} times the pace; times are of the data's own."
+    )
     content = NWBFile(
         session_description=f"session {session.name}, decoded live by bmi-decoder",
         identifier=hashlib.sha256(session.path.read_bytes()).hexdigest(),
         session_start_time=_wall_clock(session, zero),
-        experiment_description=f"Exported from {session.path.name}, a recording of LSL streams.",
+        experiment_description=f"Exported from {session.path.name}, a recording of LSL streams.{pace}",
         keywords=["brain-machine interface", "spike counts", "decoding"],
     )
     ecephys = content.create_processing_module(MODULE, "Spike counts per bin, the input of the decoder.")
-    times = _times(begins - zero, neural.spans, bin_s)
+    times = _times(clock.seconds(begins), neural.spans, bin_s * neural.speed)
     counts = np.asarray(neural.values)
     whole = np.isfinite(counts).all() and (counts == np.floor(counts)).all() and (counts >= 0).all()
     ecephys.add(
@@ -144,7 +149,7 @@ def _content(session: RecordedSession) -> Any:
         if movement.type.casefold() in KINEMATICS_TYPES:
             _add_movement(behavior, movement, at_bins(movement, stamps, bin_s, session.path), times)
     for decoded in session.decoded:
-        _add_decoded(behavior, session, decoded, zero)
+        _add_decoded(behavior, session, decoded, clock)
     decoder = content.create_processing_module("misc", "How each estimate came about.")
     rows = _increasing(about["t_source"])
     names = ("sequence", "bin_index", "flags", "revision")
@@ -155,12 +160,28 @@ def _content(session: RecordedSession) -> Any:
             "n.a.",
             f"Columns: {', '.join(names)} of each estimate; times are the ends of the bins that triggered them.",
             {"columns": names},
-            {"timestamps": about["t_source"][rows] - zero},
+            {"timestamps": clock.seconds(about["t_source"][rows])},
         )
     )
-    _add_settings(content, session, bin_s, zero)
-    _add_events(content, session, zero)
+    _add_settings(content, session, bin_s, clock)
+    _add_events(content, session, clock)
     return content
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """Times of the file: from its beginning, and at the pace of the data.
+
+    A replay at ten times the pace stamps bins of 4 ms every 0.4 ms. Nobody could train on a file whose bins are longer
+    than the time between them, and the movement's units are those of the data too.
+    """
+
+    zero: float
+    speed: float
+
+    def seconds(self, stamps: Stamps) -> Stamps:
+        """Seconds in the file of stamps of the LSL clock."""
+        return (stamps - self.zero) * self.speed
 
 
 def _wall_clock(session: RecordedSession, at: float) -> datetime:
@@ -216,7 +237,7 @@ def _quantities(outputs: Sequence[Output]) -> dict[str, list[int]]:
     return found
 
 
-def _add_decoded(module: Any, session: RecordedSession, decoded: DecodedStream, zero: float) -> None:
+def _add_decoded(module: Any, session: RecordedSession, decoded: DecodedStream, clock: _Clock) -> None:
     n = len(decoded.rows)
     if not n:
         return
@@ -237,12 +258,12 @@ def _add_decoded(module: Any, session: RecordedSession, decoded: DecodedStream, 
             f"{', '.join(f'{output.name} ({output.unit})' for output in outputs)}. {n - len(kept)} estimates made "
             "while the filter had no full block are left out.",
             {"outputs": [[output.name, output.unit] for output in outputs]},
-            {"timestamps": stamps[kept] - zero},
+            {"timestamps": clock.seconds(stamps[kept])},
         )
     )
 
 
-def _add_settings(content: Any, session: RecordedSession, bin_s: float, zero: float) -> None:
+def _add_settings(content: Any, session: RecordedSession, bin_s: float, clock: _Clock) -> None:
     from pynwb.epoch import TimeIntervals
 
     table = TimeIntervals(name="decoder_settings", description="What each stretch of estimates was decoded with.")
@@ -254,8 +275,8 @@ def _add_settings(content: Any, session: RecordedSession, bin_s: float, zero: fl
         revision = int(about["revision"][start])
         said = session.settings_of(revision)
         table.add_row(
-            start_time=float(about["t_source"][start] - bin_s - zero),
-            stop_time=float(about["t_source"][stop - 1] - zero),
+            start_time=float(clock.seconds(about["t_source"][start] - bin_s)),
+            stop_time=float(clock.seconds(about["t_source"][stop - 1])),
             revision=revision,
             decoder=said["decoder"],
             sha256=said["sha256"],
@@ -282,7 +303,7 @@ def _filter(settings: dict[str, Any] | None) -> str:
     return "none" if settings is None else ", ".join(f"{name} {value}" for name, value in settings.items())
 
 
-def _add_events(content: Any, session: RecordedSession, zero: float) -> None:
+def _add_events(content: Any, session: RecordedSession, clock: _Clock) -> None:
     from pynwb.event import EventsTable
 
     for name, events, source in (
@@ -298,7 +319,7 @@ def _add_events(content: Any, session: RecordedSession, zero: float) -> None:
         table.add_column("details", "Name and value of each further field.")
         for at, event in sorted(events, key=lambda event: event[0]):
             details = ", ".join(f"{key} {value}" for key, value in event.items() if key not in ("event", "at"))
-            table.add_row(timestamp=at - zero, event=str(event.get("event", "unknown")), details=details)
+            table.add_row(timestamp=clock.seconds(at), event=str(event.get("event", "unknown")), details=details)
         if events:
             content.add_events_table(table)
 

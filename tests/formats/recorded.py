@@ -24,12 +24,17 @@ from tests.control.support import BIN_S, N_CHANNELS
 BEGIN, N_BINS = 1000.0, 800
 
 
-def write_recorded_session(folder: Path, bundle: Path, pipeline: Pipeline, gap_at: int | None = None) -> Path:
-    """A session of `N_BINS` bins with true movement; the rig was away for a second before bin `gap_at`."""
+def write_recorded_session(
+    folder: Path, bundle: Path, pipeline: Pipeline, gap_at: int | None = None, speed: float = 1.0
+) -> Path:
+    """A session of `N_BINS` bins with true movement; the rig was away for a second before bin `gap_at`.
+
+    A rig of another `speed` has played bins of `BIN_S`, at another pace.
+    """
     rng = np.random.default_rng(3)
     counts = rng.integers(0, 4, (N_BINS, N_CHANNELS)).astype(np.float32)
     movement = np.cumsum(rng.normal(size=(N_BINS, 2)), axis=0)
-    ends = BEGIN + BIN_S * (1 + np.arange(N_BINS))
+    ends = BEGIN + BIN_S / speed * (1 + np.arange(N_BINS))
     if gap_at is not None:
         ends[gap_at:] += 1.0
     intake = Intake(1 << 26)
@@ -49,9 +54,9 @@ def write_recorded_session(folder: Path, bundle: Path, pipeline: Pipeline, gap_a
     }  # fmt: skip
     for revision in (1, 2):
         settings.put(said | {"revision": revision})
-    _put(intake, "M1", "spikes", "float32", [(f"e{k}", "spikes") for k in range(N_CHANNELS)], ends, counts)
+    _put(intake, "M1", "spikes", "float32", [(f"e{k}", "spikes") for k in range(N_CHANNELS)], ends, counts, speed)
     axes = [("x_velocity", "m/s"), ("y_velocity", "m/s")]
-    _put(intake, "M1-kinematics", "kinematics", "double64", axes, ends, movement)
+    _put(intake, "M1-kinematics", "kinematics", "double64", axes, ends, movement, speed)
     tracks = EstimateTracks(intake, "m1")
     tracks.outputs = (Output("x_velocity", "m/s"), Output("y_velocity", "m/s"))
     pipeline.reset()
@@ -70,8 +75,12 @@ def write_recorded_session(folder: Path, bundle: Path, pipeline: Pipeline, gap_a
     return file.path
 
 
-def _put(intake: Intake, name: str, kind: str, form: str, channels: Any, ends: np.ndarray, values: np.ndarray) -> None:
-    rate = f"<nominal_srate>{1 / BIN_S}</nominal_srate>".encode()
-    header = describe_stream(name, kind, form, channels, name).replace(b"<nominal_srate>0</nominal_srate>", rate)
+def _put(
+    intake: Intake, name: str, kind: str, form: str, channels: Any, ends: np.ndarray, values: np.ndarray, speed: float
+) -> None:
+    rate = f"<nominal_srate>{speed / BIN_S}</nominal_srate>".encode()
+    header = describe_stream(name, kind, form, channels, name, {"speed": str(speed)}).replace(
+        b"<nominal_srate>0</nominal_srate>", rate
+    )
     track = intake.own_track(name, kind, header)
     intake.put(Chunk(track, samples(track.number, form, ends, values), BEGIN, len(ends), ends[0], ends[-1]))

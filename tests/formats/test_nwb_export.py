@@ -46,6 +46,24 @@ def test_it_comes_back_as_the_recording_that_it_was(recorded: Path, exported: Pa
     assert wider.counts.sum() == before.counts[: wider.n_bins * 5].sum() > 0
 
 
+def test_a_fast_replay_has_the_pace_of_its_data(tmp_path: Path) -> None:
+    bundle, out = write_linear_bundle(tmp_path / "linear.bmi"), tmp_path / "fast.nwb"
+    for gap_at in (None, 150):
+        path = write_recorded_session(tmp_path, bundle, Pipeline(read_bundle(bundle)), gap_at, speed=10.0)
+        out.unlink(missing_ok=True)
+        assert main(["export", str(path), "--to", "nwb", "--out", str(out)]) == 0
+        before, after = read_recording(path), read_recording(out)
+        np.testing.assert_array_equal(after.counts, before.counts)
+        np.testing.assert_array_equal(after.kinematics, before.kinematics)
+        assert (after.bin_s, after.spans) == (before.bin_s, before.spans)
+        assert after.bin_s == pytest.approx(BIN_S)
+        with NWBHDF5IO(out, "r") as file:
+            content = file.read()
+            assert "10 times the pace" in content.experiment_description
+            raw = content.processing["behavior"]["decoded_raw"].timestamps[:]
+            assert np.median(np.diff(raw)) == pytest.approx(BIN_S)
+
+
 def test_the_inspector_finds_nothing_critical(exported: Path) -> None:
     found = list(inspect_nwbfile(nwbfile_path=exported))
     assert [message for message in found if message.importance == Importance.CRITICAL] == []

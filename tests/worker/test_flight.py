@@ -48,6 +48,7 @@ def record(writer: FlightWriter, k: int, latency_s: float = 0.0, flags: int = 0)
 def test_round_trip(writer: FlightWriter, path: Path) -> None:
     writer.record(7, -2, 1.5, 2.5, 3.5, 4.5, 5.5, 9, 3, [1.0, -2.0, math.inf, 0.25])
     writer.set_endpoint("tcp://127.0.0.1:5555", "key")
+    writer.set_inlet(-0.25, 3)
     writer.set_state(WorkerState.running, 4, "all is well: µ")
     writer.count(10, 9, 8, 7, 6, lsl_clock())
     grants = [RealtimeGrant(option="priority", requested=5, granted=False, why="not permitted: µ")]
@@ -62,6 +63,8 @@ def test_round_trip(writer: FlightWriter, path: Path) -> None:
         message="all is well: µ",
         endpoint="tcp://127.0.0.1:5555",
         server_key="key",
+        clock_offset_s=-0.25,
+        samples_waiting=3,
         pid=os.getpid(),
         revision=4,
         bins_in=10,
