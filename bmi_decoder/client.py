@@ -17,15 +17,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 import httpx
 from pydantic import TypeAdapter
 
 from bmi_decoder import wire
-from bmi_decoder.errors import BmiError
+from bmi_decoder.control_connection import ControlConnection, ControlError
 from bmi_decoder.event_stream import follow
 from bmi_decoder.events import AnyEvent
 from bmi_decoder.jobs import JobInfo, RecordingDetail, RecordingInfo
@@ -44,27 +43,8 @@ _SWAP_TIMEOUT_S = 1800.0
 _READ_TIMEOUT_S = 600.0
 """A recording is read once before it is accepted."""
 
-Item = TypeVar("Item")
 
-
-class ControlError(BmiError):
-    """The control plane refused a request, or cannot be reached.
-
-    Attributes
-    ----------
-    status : int or None
-        HTTP status; None if there was no answer.
-    problem : dict
-        The whole problem+json body, empty if there was none.
-    """
-
-    def __init__(self, message: str, status: int | None = None, problem: dict[str, Any] | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.problem = problem or {}
-
-
-class ControlClient:
+class ControlClient(ControlConnection):
     """The control plane's REST interface.
 
     Parameters
@@ -87,20 +67,7 @@ class ControlClient:
     """
 
     def __init__(self, url: str, token: str | None = None, timeout_s: float = _START_TIMEOUT_S) -> None:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, trust_env=False)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
+        super().__init__(url, token, timeout_s)
 
     def healthy(self) -> bool:
         """Whether the control plane answers."""
@@ -371,15 +338,6 @@ class ControlClient:
         except httpx.TransportError as error:
             raise self._no_answer(error) from None
 
-    def _list(self, path: str, model: type[Item]) -> list[Item]:
-        """All pages of a list."""
-        items: list[Item] = []
-        while path:
-            answer = self._request("GET", path)
-            items += TypeAdapter(list[model]).validate_json(answer.content)  # type: ignore[valid-type]
-            path = answer.links.get("next", {}).get("url", "")
-        return items
-
     def record_session(self, name: str, **how: Any) -> RecorderStatus:
         """Record a session; the fields of `RecordingStart` say how, `kinematics` for example."""
         answer = self._request("POST", _path(name) + "/recordings", json=how, timeout=_START_TIMEOUT_S)
@@ -397,31 +355,6 @@ class ControlClient:
 
     def _session(self, method: str, path: str, **content: Any) -> SessionStatus:
         return SessionStatus.model_validate_json(self._request(method, path, **content).content)
-
-    def _request(self, method: str, path: str, **content: Any) -> httpx.Response:
-        try:
-            answer = self._http.request(method, path, **content)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise self._no_answer(error) from None
-        if answer.is_success:
-            return answer
-        raise self._refusal(answer, method, path)
-
-    def _no_answer(self, error: Exception) -> ControlError:
-        return ControlError(
-            f"no answer from the control plane at {self._http.base_url}: {error}; is bmi-decoder serve running?"
-        )
-
-    def _refusal(self, answer: httpx.Response, method: str, path: str) -> ControlError:
-        try:
-            problem = answer.json()
-            return ControlError(str(problem["detail"]), answer.status_code, problem)
-        except (ValueError, KeyError, TypeError):
-            return ControlError(
-                f"{self._http.base_url} answered {answer.status_code} to {method} {path}, which is not "
-                "an answer of a control plane; is the address right?",
-                answer.status_code,
-            )
 
 
 def _condition(if_match: str | None) -> dict[str, str]:
