@@ -34,7 +34,7 @@ from bmi_decoder.recorded_session import read_session
 from bmi_decoder.subscriber import Subscriber
 from bmi_decoder.wire import Estimate
 from services.bench.columns import line
-from services.control.places import DataDirectory
+from services.control.storage.places import DataDirectory
 from services.demo.bundle import demo_bundle
 from services.ingest.lsl import configure_lsl
 from services.processes import Child

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bmi_decoder.errors import BmiError, InputError
 from bmi_decoder.keys import KeyPair, public_file, read_pair, read_public, secret_file
-from services.control.places import write_durably
+from services.control.storage.places import write_durably
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 """Names of those who may subscribe; each is a file's too."""

@@ -9,43 +9,37 @@ from typing import Any
 from fastapi import FastAPI, Security
 from fastapi.security import HTTPBearer
 
-from services.control import (
-    decoders,
-    docs_page,
-    events,
-    health,
-    job_outcome,
-    jobs,
-    openapi,
-    problem,
-    recordings,
-    session_recordings,
-    sessions,
-    streams,
-)
-from services.control.announcer import Announcer
-from services.control.calibrate_job import CalibrateJob
+from services.control.access.security import Guard
 from services.control.context import Control
-from services.control.database import Database
-from services.control.database_watch import DatabaseWatch
-from services.control.event_log import EventLog
-from services.control.export_job import ExportJob
-from services.control.job_kind import JobKind
-from services.control.job_runner import JobRunner
-from services.control.job_store import JobStore
-from services.control.library import Library
-from services.control.metrics import Metrics
-from services.control.places import DataDirectory, exclusive
-from services.control.recording_announcer import RecordingAnnouncer
-from services.control.recording_library import RecordingLibrary
-from services.control.recording_store import RecordingStore
-from services.control.security import Guard
-from services.control.session_recorder import SessionRecorders
+from services.control.decoders import routes as decoders
+from services.control.decoders.library import Library
+from services.control.events import routes as events
+from services.control.events.announcer import Announcer
+from services.control.events.log import EventLog
+from services.control.jobs import outcome as job_outcome
+from services.control.jobs import routes as jobs
+from services.control.jobs.calibrate import CalibrateJob
+from services.control.jobs.export import ExportJob
+from services.control.jobs.kind import JobKind
+from services.control.jobs.runner import JobRunner
+from services.control.jobs.train import TrainJob
+from services.control.jobs.training_stage import Training
+from services.control.metrics.collection import Metrics
+from services.control.recordings import routes as recordings
+from services.control.recordings import session_routes as session_recordings
+from services.control.recordings.announcer import RecordingAnnouncer
+from services.control.recordings.library import RecordingLibrary
+from services.control.recordings.recorders import SessionRecorders
+from services.control.rest import docs_page, health, openapi, problem, streams
+from services.control.sessions import routes as sessions
+from services.control.sessions.supervisor import Supervisor
 from services.control.settings import ControlSettings, check_access
-from services.control.store import Store
-from services.control.supervisor import Supervisor
-from services.control.train_job import TrainJob
-from services.control.training_stage import Training
+from services.control.storage.database import Database
+from services.control.storage.database_watch import DatabaseWatch
+from services.control.storage.job_store import JobStore
+from services.control.storage.places import DataDirectory, exclusive
+from services.control.storage.recording_store import RecordingStore
+from services.control.storage.store import Store
 from services.dashboard.entry import install as install_dashboard
 from services.keys import KeyFolder
 

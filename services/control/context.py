@@ -7,18 +7,18 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from services.control.database_watch import DatabaseWatch
-from services.control.event_log import EventLog
-from services.control.job_runner import JobRunner
-from services.control.job_store import JobStore
-from services.control.library import Library
-from services.control.metrics import Metrics
-from services.control.places import DataDirectory
-from services.control.recording_library import RecordingLibrary
-from services.control.session_recorder import SessionRecorders
+from services.control.decoders.library import Library
+from services.control.events.log import EventLog
+from services.control.jobs.runner import JobRunner
+from services.control.metrics.collection import Metrics
+from services.control.recordings.library import RecordingLibrary
+from services.control.recordings.recorders import SessionRecorders
+from services.control.sessions.supervisor import Supervisor
 from services.control.settings import ControlSettings
-from services.control.store import Store
-from services.control.supervisor import Supervisor
+from services.control.storage.database_watch import DatabaseWatch
+from services.control.storage.job_store import JobStore
+from services.control.storage.places import DataDirectory
+from services.control.storage.store import Store
 
 
 @dataclass(frozen=True)

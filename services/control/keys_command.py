@@ -10,7 +10,7 @@ from bmi_decoder.commands.options import say
 from bmi_decoder.errors import BmiError, InputError
 from bmi_decoder.keys import KeyPair, is_key, read_public, write_pair
 from services.control.command import DATA_VARIABLE, default_data_dir
-from services.control.places import DataDirectory
+from services.control.storage.places import DataDirectory
 from services.keys import NAME, KeyFolder
 
 

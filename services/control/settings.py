@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr
 
 from bmi_decoder.config import Settings
 from bmi_decoder.errors import InputError
-from services.control.tokens import Token, TokenFile, digest, tokens_path
+from services.control.access.tokens import Token, TokenFile, digest, tokens_path
 
 TOKEN_VARIABLE = "BMI_TOKEN"
 MIN_TOKEN_LENGTH = 16

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from services.control.access.tokens import TokenFile, tokens_path
 from services.control.command import DATA_VARIABLE, default_data_dir
-from services.control.places import DataDirectory
-from services.control.tokens import TokenFile, tokens_path
+from services.control.storage.places import DataDirectory
 
 
 def register(subparsers: Any) -> None:

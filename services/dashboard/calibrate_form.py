@@ -7,7 +7,7 @@ from typing import Any
 
 from nicegui import ui
 
-from services.control.training_stage import trainable_decoders
+from services.control.jobs.training_stage import trainable_decoders
 from services.dashboard.overview import Snapshot
 from services.dashboard.rest import RefusedError, Rest
 from services.dashboard.site import button, section, show_refusal

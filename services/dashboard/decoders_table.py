@@ -7,7 +7,7 @@ from typing import Any
 
 from nicegui import ui
 
-from services.control.tables import DecoderRow
+from services.control.storage.tables import DecoderRow
 from services.dashboard.overview import Snapshot
 from services.dashboard.rest import RefusedError, Rest
 from services.dashboard.rows import Cell, KeyedTable

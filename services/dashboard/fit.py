@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bmi_decoder.errors import StreamMismatchError
-from services.control.tables import DecoderRow
+from services.control.storage.tables import DecoderRow
 from services.ingest.description import RigDescription
 from services.ingest.expectation import check_stream
 from services.ingest.lsl import VisibleStream

@@ -8,7 +8,7 @@ from typing import Any
 from bmi_decoder.config import OutputFilterSettings
 from bmi_decoder.pipeline import filter_lookahead
 from bmi_decoder.rest_models import SessionStatus
-from services.control.tables import DecoderRow
+from services.control.storage.tables import DecoderRow
 from services.dashboard.fit import decoder_label
 
 

@@ -13,9 +13,9 @@ from typing import Any
 from bmi_decoder.recorder_models import RecorderStatus
 from bmi_decoder.rest_models import SessionStatus
 from services.control.context import Control
-from services.control.problem import Problem
-from services.control.sessions import current_status
-from services.control.tables import DecoderRow
+from services.control.rest.problem import Problem
+from services.control.sessions.routes import current_status
+from services.control.storage.tables import DecoderRow
 from services.dashboard.feeds import SessionFeeds
 from services.dashboard.frame import pack_frame
 from services.dashboard.layout import layout_of

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from services.control.tokens import scope_of
+from services.control.access.tokens import scope_of
 from services.dashboard import PATH
 
 if TYPE_CHECKING:

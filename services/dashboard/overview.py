@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from bmi_decoder.jobs import JobInfo
 from bmi_decoder.rest_models import SessionStatus
 from services.control.context import Control
-from services.control.paging import Page
-from services.control.sessions import list_sessions
-from services.control.tables import DecoderRow, RecordingRow
+from services.control.rest.paging import Page
+from services.control.sessions.routes import list_sessions
+from services.control.storage.tables import DecoderRow, RecordingRow
 from services.dashboard.streams import StreamWatch, WatchedStream
 
 _FRESH_S = 0.8

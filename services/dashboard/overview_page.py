@@ -7,7 +7,7 @@ from string import Template
 from fastapi import Request
 from nicegui import ui
 
-from services.control.recording_library import SUFFIXES
+from services.control.recordings.library import SUFFIXES
 from services.dashboard import PATH
 from services.dashboard.decoders_table import DecodersTable
 from services.dashboard.jobs_table import JobsTable

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from nicegui import ui
 
-from services.control.tables import RecordingRow
+from services.control.storage.tables import RecordingRow
 from services.dashboard import PATH
 from services.dashboard.export_dialog import asked_about_subject
 from services.dashboard.rest import RefusedError, Rest

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from nicegui import ui
 
 from bmi_decoder.rest_models import SessionStatus
-from services.control.tables import DecoderRow
+from services.control.storage.tables import DecoderRow
 from services.dashboard.fit import decoder_label
 from services.dashboard.rest import RefusedError, Rest, session_path
 from services.dashboard.site import button, show_refusal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from services.control.tables import RecordingRow
+from services.control.storage.tables import RecordingRow
 
 _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
 

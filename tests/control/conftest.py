@@ -14,8 +14,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from services.control.app import create_app
-from services.control.places import DataDirectory
 from services.control.settings import ControlSettings
+from services.control.storage.places import DataDirectory
 from tests.control.support import N_CHANNELS, eventually, processes_of, write_linear_bundle
 
 _ROOT = Path(__file__).parents[2]

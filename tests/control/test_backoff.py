@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from services.control.supervised import Backoff
+from services.control.sessions.supervised import Backoff
 
 
 def test_delays_double_up_to_a_limit_and_shorten_after_a_steady_run() -> None:

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from services.control.tokens import TokenFile, tokens_path
+from services.control.access.tokens import TokenFile, tokens_path
 from tests.control.conftest import OpenControl
 
 TOKEN = "correct-horse-battery"

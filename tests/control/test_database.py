@@ -16,10 +16,10 @@ from sqlalchemy import create_engine, text
 
 from bmi_decoder.client import ControlError
 from bmi_decoder.errors import BmiError, InputError
-from services.control.database import Database, DatabaseTakenError
-from services.control.database_watch import DatabaseWatch
-from services.control.store import Store
-from services.control.tables import Base
+from services.control.storage.database import Database, DatabaseTakenError
+from services.control.storage.database_watch import DatabaseWatch
+from services.control.storage.store import Store
+from services.control.storage.tables import Base
 from tests.control import postgres
 from tests.control.conftest import OpenControl
 from tests.control.test_serve import Serve, serve

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bmi_decoder.events import AnyEvent, GapEvent, SessionEvent
-from services.control.event_log import EventLog
+from services.control.events.log import EventLog
 
 
 def publish(log: EventLog, *names: str) -> None:

@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client import Histogram as ClientHistogram
 
 from bmi_decoder.wire import Flag
-from services.control.figures import BUCKETS_S, Figures, Histogram
+from services.control.metrics.figures import BUCKETS_S, Figures, Histogram
 from services.worker.flight import record_dtype
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from bmi_decoder.formats import write_npz
 from bmi_decoder.recording import Output, Recording
-from services.control.inspection import Inspector
-from services.control.problem import Problem
+from services.control.recordings.inspection import Inspector
+from services.control.rest.problem import Problem
 
 OUTPUTS = (Output("x_velocity", "m/s"),)
 

@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from services.control.clock import now
-from services.control.tables import JobRow
+from services.control.storage.tables import JobRow
 from tests.control.test_jobs import recording_file, upload
 
 __all__ = ["recording_file"]

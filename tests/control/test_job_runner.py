@@ -16,16 +16,17 @@ from sqlalchemy.exc import OperationalError
 
 from bmi_decoder.events import JobEvent
 from bmi_decoder.jobs import JobInfo, TrainRequest
-from services.control import job_process, job_runner
-from services.control.database import Database
-from services.control.event_log import EventLog
-from services.control.job_kind import Stage
-from services.control.job_process import NICENESS
-from services.control.job_runner import JobRunner
-from services.control.job_store import JobStore
-from services.control.places import DataDirectory
-from services.control.problem import Problem
-from services.control.tables import JobRow
+from services.control.events.log import EventLog
+from services.control.jobs import process as job_process
+from services.control.jobs import runner as job_runner
+from services.control.jobs.kind import Stage
+from services.control.jobs.process import NICENESS
+from services.control.jobs.runner import JobRunner
+from services.control.rest.problem import Problem
+from services.control.storage.database import Database
+from services.control.storage.job_store import JobStore
+from services.control.storage.places import DataDirectory
+from services.control.storage.tables import JobRow
 
 QUICK = """
 import json, os, sys

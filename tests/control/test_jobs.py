@@ -16,7 +16,7 @@ from bmi_decoder.client import ControlError
 from bmi_decoder.formats import write_npz
 from bmi_decoder.pipeline import Pipeline
 from bmi_decoder.recording import Output, Recording
-from services.control import training_stage
+from services.control.jobs import training_stage
 from tests.control.conftest import OpenControl
 from tests.control.support import eventually, processes_of
 from tests.control.test_serve import Serve, serve

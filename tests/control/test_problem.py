@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from fastapi.testclient import TestClient
 
-from services.control.paging import Page
-from services.control.store import Store
+from services.control.rest.paging import Page
+from services.control.storage.store import Store
 
 
 def test_unknown_path(client: TestClient) -> None:

@@ -12,9 +12,9 @@ from pydantic import SecretStr
 
 from bmi_decoder.cli import main
 from bmi_decoder.errors import InputError
+from services.control.access.tokens import TokenFile, scope_of, tokens_path
 from services.control.app import create_app
 from services.control.settings import ControlSettings
-from services.control.tokens import TokenFile, scope_of, tokens_path
 from tests.control.conftest import OpenControl
 
 TOKEN = "correct-horse-battery"

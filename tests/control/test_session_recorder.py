@@ -15,16 +15,16 @@ import pytest
 from bmi_decoder.events import RecordingEvent
 from bmi_decoder.formats.xdf_encode import file_header
 from bmi_decoder.recorder_models import RecorderStatus, RecordingStart
-from services.control import session_recorder
-from services.control.database import Database
-from services.control.event_log import EventLog
-from services.control.job_store import JobStore
-from services.control.places import DataDirectory
-from services.control.problem import Problem
-from services.control.recording_announcer import RecordingAnnouncer
-from services.control.recording_library import RecordingLibrary
-from services.control.recording_store import RecordingStore
-from services.control.session_recorder import SessionRecorders
+from services.control.events.log import EventLog
+from services.control.recordings import recorders as session_recorder
+from services.control.recordings.announcer import RecordingAnnouncer
+from services.control.recordings.library import RecordingLibrary
+from services.control.recordings.recorders import SessionRecorders
+from services.control.rest.problem import Problem
+from services.control.storage.database import Database
+from services.control.storage.job_store import JobStore
+from services.control.storage.places import DataDirectory
+from services.control.storage.recording_store import RecordingStore
 from services.recorder.settings import RecorderSettings
 from tests.control.support import eventually
 

@@ -10,9 +10,9 @@ from sqlalchemy.exc import DatabaseError
 
 from bmi_decoder.config import SessionSettings
 from services.control.clock import now
-from services.control.database import Database
-from services.control.store import Store
-from services.control.tables import DecoderRow
+from services.control.storage.database import Database
+from services.control.storage.store import Store
+from services.control.storage.tables import DecoderRow
 from tests.control.test_database import file as file
 from tests.control.test_database import server as server
 from tests.control.test_database import url as url

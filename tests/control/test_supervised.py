@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from services.control import supervised
-from services.control.places import SessionFiles
-from services.control.supervised import Supervised
+from services.control.sessions import supervised
+from services.control.sessions.supervised import Supervised
+from services.control.storage.places import SessionFiles
 from services.worker.flight import FlightReader, FlightWriter
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from services.control.places import DataDirectory
-from services.control.worker_link import ask_state
+from services.control.sessions.worker_link import ask_state
+from services.control.storage.places import DataDirectory
 from tests.control.support import eventually, write_linear_bundle
 from tests.control.test_serve import Serve, run_session
 from tests.control.test_serve import serve as serve

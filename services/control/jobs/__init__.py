@@ -1,0 +1,1 @@
+"""Training and calibration, as processes of their own."""

@@ -1,0 +1,1 @@
+"""Stored recordings, and the recorders of sessions."""

@@ -1,0 +1,1 @@
+"""What all routes share, and those of the service itself."""

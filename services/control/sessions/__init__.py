@@ -1,0 +1,1 @@
+"""Sessions, and the workers behind them."""

@@ -1,0 +1,113 @@
+"""Whether a session's settings can work with its decoder, before any worker is started on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from bmi_decoder.config import FirFilterSettings, SessionSettings
+from filters import FilterDesignError, bessel_sos, minimum_width
+from services.control.context import Control
+from services.control.rest.problem import bad_value, invalid_fields
+from services.control.rest.validation import field_errors
+from services.control.settings import TOKEN_VARIABLE
+from services.control.storage.tables import DecoderRow
+
+_BIN_TOLERANCE = 1e-3
+
+
+def check_session(control: Control, settings: SessionSettings) -> None:
+    """Refuse a session without a stored decoder, or whose filters or endpoint cannot be used.
+
+    Raises
+    ------
+    Problem
+        422.
+    """
+    decoder = control.store.decoder(settings.decoder)
+    if decoder is None:
+        known = [row.id for row in control.store.decoders()]
+        listed = ", ".join(known[:20]) or "none yet; upload one with POST /v1/decoders"
+        raise bad_value(
+            "decoder", f"no decoder {settings.decoder!r}; there is: {listed}", settings.decoder, list(known)
+        )
+    check_endpoint(settings, control.settings.guarded)
+    check_filters(settings, decoder)
+
+
+def merged_settings(current: SessionSettings, changes: Mapping[str, Any]) -> SessionSettings:
+    """`current` with some fields replaced.
+
+    Raises
+    ------
+    Problem
+        422 if the result is not valid.
+    """
+    try:
+        return SessionSettings.model_validate(current.model_dump(mode="json") | dict(changes))
+    except ValidationError as error:
+        raise invalid_fields(field_errors(error.errors(), SessionSettings)) from None
+
+
+def check_endpoint(settings: SessionSettings, has_token: bool) -> None:
+    """Refuse to publish beyond this machine from a service that anyone on it may control.
+
+    Raises
+    ------
+    Problem
+        422.
+    """
+    if not settings.endpoint_is_loopback and not has_token:
+        raise bad_value(
+            "endpoint",
+            f"publishing beyond this machine needs a server with a token (bmi-decoder token, or ${TOKEN_VARIABLE}), "
+            f"got {settings.endpoint!r}; use tcp://127.0.0.1:PORT, or start the server with a token",
+            settings.endpoint,
+        )
+
+
+def check_filters(settings: SessionSettings, decoder: DecoderRow) -> None:
+    """Refuse output filters that cannot be built at the decoder's bin rate.
+
+    Raises
+    ------
+    Problem
+        422 with the limit that was missed.
+    """
+    if settings.output_filters is None:
+        return
+    bin_s = float(decoder.manifest["bin_s"])
+    for variant, chosen in settings.output_filters.items():
+        field = f"output_filters.{variant}"
+        if isinstance(chosen, FirFilterSettings):
+            if abs(chosen.bin_s / bin_s - 1) > _BIN_TOLERANCE:
+                raise bad_value(
+                    f"{field}.bin_s",
+                    f"must be the bin width of decoder {decoder.id!r}, {bin_s:g} s, got {chosen.bin_s:g}",
+                    chosen.bin_s,
+                    f"{bin_s:g}",
+                )
+            continue
+        half_rate = 0.5 / bin_s
+        if chosen.cutoff_hz >= half_rate:
+            raise bad_value(
+                f"{field}.cutoff_hz",
+                f"must be below {half_rate:g} Hz, half the bin rate of decoder {decoder.id!r}, "
+                f"got {chosen.cutoff_hz:g}",
+                chosen.cutoff_hz,
+                f"< {half_rate:g}",
+            )
+        try:
+            shortest = minimum_width(bessel_sos(chosen.order, chosen.cutoff_hz, 1 / bin_s), chosen.boundary)
+        except FilterDesignError as error:
+            raise bad_value(field, str(error), chosen.model_dump()) from None
+        if chosen.width < shortest:
+            raise bad_value(
+                f"{field}.width",
+                f"must be at least {shortest} bins for order {chosen.order} and boundary "
+                f"{chosen.boundary!r}, got {chosen.width}",
+                chosen.width,
+                f">= {shortest}",
+            )
