@@ -178,3 +178,12 @@ def test_warm_says_that_the_machine_is_ready() -> None:
     command = [sys.executable, "-W", "error", "-m", "bmi_decoder.machine.warm"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ))
     assert done.stdout.startswith("streaming machine ready in ")
+
+
+def test_warm_fails_where_nothing_can_be_kept(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    command = [sys.executable, "-m", "bmi_decoder.machine.warm"]
+    env = os.environ | {"BMI_CACHE_DIR": str(tmp_path / "file" / "cache")}
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    assert done.returncode != 0
+    assert "cannot keep the compiled machine" in done.stderr
