@@ -11,8 +11,9 @@ from bmi_decoder.errors import BmiError
 from bmi_decoder.formats.alignment import Alignment, align
 from services.calibration.intake import StreamIntake
 from services.calibration.order import CollectOrder
-from services.calibration.streams import FoundStream, check_kinematics, check_neural, check_pair, find
+from services.calibration.streams import check_kinematics, check_neural, check_pair, find
 from services.calibration.tally import check_counts, describe, tally
+from services.ingest.found import FoundStream
 
 _POLL_S = 0.05
 _REPORT_S = 0.5

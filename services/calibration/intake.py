@@ -13,7 +13,7 @@ from pylsl.util import TimeoutError as LslTimeoutError
 from bmi_decoder.config import StreamSettings
 from bmi_decoder.errors import StreamMismatchError
 from bmi_decoder.formats.xdf_streams import XdfStream
-from services.calibration.streams import FoundStream
+from services.ingest.found import FoundStream
 from services.ingest.inlet import CONNECT_TIMEOUT_S
 from services.ingest.lsl import describe
 from services.ingest.search import StreamSearch

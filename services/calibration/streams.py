@@ -5,47 +5,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-import pylsl
-from pylsl.util import LostError
-from pylsl.util import TimeoutError as LslTimeoutError
 
 from bmi_decoder.config import SplitSettings, StreamSettings
 from bmi_decoder.errors import InputError
 from bmi_decoder.rest_models import OutputInfo
 from bmi_decoder.split import SHORTEST_PART_BINS
-from services.ingest.description import RigDescription, read_description
-from services.ingest.inlet import CONNECT_TIMEOUT_S
-from services.ingest.lsl import VisibleStream, describe
+from services.ingest.found import FoundStream, read_stream
+from services.ingest.inlet import StreamLostError
+from services.ingest.lsl import VisibleStream
 from services.ingest.search import StreamSearch
 
 SEARCH_S = 5.0
 _POLL_S = 0.05
-
-
-@dataclass(frozen=True, eq=False)
-class FoundStream:
-    """A live stream with its description.
-
-    Attributes
-    ----------
-    info : pylsl.StreamInfo
-        To connect to.
-    labels, units : tuple of str
-        Of each channel; empty where the stream does not say.
-    """
-
-    info: pylsl.StreamInfo
-    visible: VisibleStream
-    description: RigDescription
-    labels: tuple[str, ...]
-    units: tuple[str, ...]
-
-    @property
-    def bin_s(self) -> float:
-        """Seconds between samples, in the time of what a replay replays."""
-        return self.description.speed / self.visible.rate_hz
 
 
 def find(wanted: StreamSettings, timeout_s: float = SEARCH_S) -> FoundStream:
@@ -61,21 +32,12 @@ def find(wanted: StreamSettings, timeout_s: float = SEARCH_S) -> FoundStream:
         if time.monotonic() >= deadline and not search.settling:
             raise InputError(search.report().replace("the session's stream", "its name or type"))
         time.sleep(_POLL_S)
-    inlet = pylsl.StreamInlet(info, max_buflen=1, recover=False)
     try:
-        full = inlet.info(CONNECT_TIMEOUT_S)
-    except (LslTimeoutError, LostError) as error:
+        return read_stream(info)
+    except StreamLostError as error:
         raise InputError(
             f"stream {wanted.name!r} is visible but does not answer ({error}); is its rig alive?"
         ) from None
-    n_channels = full.channel_count()
-    return FoundStream(
-        info,
-        describe(full),
-        read_description(full),
-        _texts(full.get_channel_labels(), n_channels),
-        _texts(full.get_channel_units(), n_channels),
-    )
 
 
 def check_neural(stream: FoundStream) -> None:
@@ -128,7 +90,3 @@ def _check_numbers(stream: VisibleStream, what: str) -> None:
         raise InputError(f"stream {stream.name!r} carries {stream.channel_format} samples; {what} must be numbers")
     if stream.rate_hz <= 0:
         raise InputError(f"stream {stream.name!r} has an irregular rate; {what} must come at a nominal rate")
-
-
-def _texts(values: Sequence[str | None] | None, n: int) -> tuple[str, ...]:
-    return tuple(value or "" for value in values) if values is not None and len(values) == n else ()

@@ -10,8 +10,9 @@ import pytest
 from bmi_decoder.config import SplitSettings
 from bmi_decoder.errors import InputError
 from bmi_decoder.rest_models import OutputInfo
-from services.calibration.streams import FoundStream, check_kinematics, check_neural, check_pair, check_seconds
+from services.calibration.streams import check_kinematics, check_neural, check_pair, check_seconds
 from services.ingest.description import RigDescription
+from services.ingest.found import FoundStream
 from services.ingest.lsl import VisibleStream
 
 VISIBLE = VisibleStream("M", "kinematics", 2, 250.0, "id", "host", "float32")

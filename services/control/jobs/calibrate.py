@@ -19,7 +19,7 @@ from services.control.storage.disk_threads import on_disk
 from services.control.storage.store import Store
 
 if TYPE_CHECKING:
-    from services.calibration.streams import FoundStream
+    from services.ingest.found import FoundStream
 
 _CHECK, _COLLECT = 0.05, 0.5
 """Shares of the job's work; training is the rest."""
