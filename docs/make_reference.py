@@ -34,6 +34,8 @@ from bmi_decoder.recorder_models import RecorderStatus, RecordingStart
 from bmi_decoder.training.export import lower
 from bmi_decoder.training.recipe import Recipe
 from filters import BOUNDARIES, VARIANTS, BlockBidirectional, CausalSos, bessel_sos
+from services.certify.limits import Limits
+from services.certify.manifest import ExpectedStream
 from services.recorder.naming import FileName
 from services.recorder.settings import RecorderSettings
 
@@ -51,6 +53,8 @@ MODELS: dict[str, type[BaseModel]] = {
     "recorder status": RecorderStatus,
     "recording file name": FileName,
     "recording start": RecordingStart,
+    "manifest stream": ExpectedStream,
+    "certify limits": Limits,
 }
 
 

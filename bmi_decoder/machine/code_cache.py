@@ -23,6 +23,17 @@ def code_path() -> Path:
     return cache_directory() / f"{_host()}.code"
 
 
+def is_compiled() -> bool:
+    """Whether the machine is ready for this processor; if not, whoever needs it first compiles it.
+
+    Raises
+    ------
+    BmiError
+        If the cache cannot be read.
+    """
+    return _read(code_path()) is not None
+
+
 def machine_code() -> bytes:
     """The object file of the compiled machine, compiled now if the cache has none or a damaged one.
 

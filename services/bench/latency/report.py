@@ -45,7 +45,7 @@ def _load(result: Mapping[str, Any], rounds: Sequence[Round]) -> str:
     return section(
         f"{result['n_channels']} channels at {result['rate_hz']:g} bins/s",
         legend([(style, name) for name, style in styles.items()]),
-        figures([_tail(rounds, styles)], "one"),
+        figures([tail(rounds, styles)], "one"),
         table(head, rows),
         paragraph("Stages, p50 / p99 in us:") + table(["lane", *STAGES], stages) if stages else "",
     )
@@ -61,13 +61,23 @@ def _figures(lane: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _tail(rounds: Sequence[Round], styles: Mapping[str, str]) -> str:
-    """Share of samples that were later than x, with a logarithmic share: the tail is what hurts."""
+def tail(rounds: Sequence[Round], styles: Mapping[str, str], deadline_us: float | None = None) -> str:
+    """Share of samples that were later than x, with a logarithmic share: the tail is what hurts.
+
+    Parameters
+    ----------
+    rounds : sequence of Round
+    styles : mapping
+        Names of lanes to the styles of their lines.
+    deadline_us : float, optional
+        Marked by a vertical line.
+    """
     sorted_us = {
         name: np.sort(np.concatenate([one.latency_us for one in rounds if one.lane == name])) for name in styles
     }
     low = min(float(values[0]) for values in sorted_us.values())
     high = max(float(values[-1]) for values in sorted_us.values())
+    high = max(high, deadline_us or 0.0)
     most = max(map(len, sorted_us.values()))
     decades = float(np.ceil(np.log10(most)))
     chart = Chart(
@@ -83,4 +93,6 @@ def _tail(rounds: Sequence[Round], styles: Mapping[str, str]) -> str:
     for name, values in sorted_us.items():
         later = np.log10((len(values) - np.arange(len(values))) / len(values))
         chart.line(values, later, styles[name])
+    if deadline_us is not None:
+        chart.vertical(deadline_us, "deadline")
     return chart.svg()
