@@ -4,8 +4,9 @@ import { Canvas } from "./canvas.js";
 
 const SHOWN_S = 300, LISTED = 60, LONGEST = 90, LEFT = 62, RIGHT = 12, TOP = 4, BOTTOM = 20;
 const LANES = ["state", "swap", "gap", "stream"];
-const BAD = new Set(["lost", "invalid_input", "invalid_output", "invalid_stamp", "swap_failed", "rolled_back", "failed"]);
-const GOOD = new Set(["connected", "switched", "running", "swap"]);
+const BAD = new Set(["lost", "invalid_input", "invalid_output", "invalid_stamp", "swap_failed", "rolled_back", "failed",
+  "late", "mismatch", "clock_jump"]);
+const GOOD = new Set(["connected", "recovered", "switched", "running", "swap"]);
 
 export class Timeline {
   constructor() {
