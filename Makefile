@@ -111,7 +111,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  "$$python" -m venv --clear $(VENV) || { \
 	    echo "$$python cannot create virtual environments. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }; \
 	fi; \
-	$(BIN)/python -m pip install $$torch_index -c constraints.txt -e '.[train,formats,dev]'; \
+	$(BIN)/python -m pip install --no-compile $$torch_index -c constraints.txt -e '.[train,formats,dev]'; \
 	$(BIN)/python -m pip install --no-deps $(NEUROBENCH) || \
 	  echo 'neurobench was not found: the tests that compare operation counts with it are skipped.'; \
 	$(find_chromium); \

@@ -162,6 +162,11 @@ class Received:
         self.until(lambda: sum(event["event"] == name for event in self.events) >= count)
 
     @property
+    def happened(self) -> list[str]:
+        """Names of the events, but for what a busy machine and the units of a real recording add."""
+        return [name for event in self.events if (name := event["event"]) not in ("late", "recovered", "channels")]
+
+    @property
     def sequences(self) -> list[int]:
         return [estimate.sequence for estimate in self.estimates]
 

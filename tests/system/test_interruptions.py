@@ -56,7 +56,7 @@ def test_a_rig_that_is_killed_and_started_again(
     indices = np.array(received.indices)
     assert np.all(np.diff(indices) >= 1)
     assert indices[n_before] - indices[n_before - 1] > 1
-    assert happened(live) == ["connected", "lost", "connected"]
+    assert live.received.happened == ["connected", "lost", "connected"]
     assert received.events[-1]["event"] == "recovered"
     assert (status.restarts, status.bins_duplicated) == (0, 0)
 
@@ -93,7 +93,7 @@ def test_a_rig_that_hangs_and_comes_back_beside_itself(
     n_before = len(live.received.estimates)
     rig(recording, "--loop", "--source-id", "rig-1")
     live.received.until_estimates(n_before + 50)
-    assert happened(live) == ["connected", "lost", "connected"]
+    assert live.received.happened == ["connected", "lost", "connected"]
     assert live.received.flagged(Flag.RESET) == [n_before]
     assert live.received.sequences == list(range(len(live.received.estimates)))
 
@@ -115,7 +115,7 @@ def test_a_stream_that_comes_back_as_another_is_refused_until_it_fits(
     n_before = len(live.received.estimates)
     rig(recording, "--loop")
     live.received.until_estimates(n_before + 50)
-    assert happened(live) == ["connected", "lost", "mismatch", "connected"]
+    assert live.received.happened == ["connected", "lost", "mismatch", "connected"]
     assert live.wait_state("running").restarts == 0
     del wrong
 
@@ -150,11 +150,6 @@ def connected(live: Live, stream_name: str) -> TestOutlet:
     outlet = TestOutlet(stream_name)
     outlet.wait_consumer()
     return outlet
-
-
-def happened(live: Live) -> list[str]:
-    """Names of the events, but for what a busy machine adds."""
-    return [event["event"] for event in live.received.events if event["event"] not in ("late", "recovered")]
 
 
 def broken_stream(
@@ -215,7 +210,7 @@ def test_doubled_and_late_samples(start_session: StartSession, linear_bundle: Pa
     live = broken_stream(start_session, linear_bundle, stream_name, samples)
     assert live.received.indices == list(range(150))
     np.testing.assert_array_equal(live.received.outputs("raw")[:, 0], 8.0 * np.arange(1, 151))
-    assert happened(live) == ["connected", "duplicate", "duplicate"]
+    assert live.received.happened == ["connected", "duplicate", "duplicate"]
     assert (live.status.bins_duplicated, live.status.bins_lost) == (2, 0)
 
 
@@ -230,7 +225,7 @@ def test_a_clock_that_jumps(jump: int, start_session: StartSession, linear_bundl
     assert live.received.sequences == list(range(120))
     assert live.received.flagged(Flag.RESET) == [60]
     assert np.all(np.diff(live.received.indices) > 0)
-    assert happened(live) == ["connected", "clock_jump"]
+    assert live.received.happened == ["connected", "clock_jump"]
     (jumped,) = (event for event in live.received.events if event["event"] == "clock_jump")
     assert jumped["jump_s"] == pytest.approx(jump * BIN_S, rel=1e-6)
     assert live.status.stream is not None and live.status.stream.clock_jumps == 1
@@ -249,5 +244,5 @@ def test_values_that_are_not_finite(
     assert live.received.flagged(Flag.INVALID) == [60]
     assert live.received.outputs("raw")[60].tolist() == [0, 0]
     assert np.isfinite([estimate.outputs for estimate in live.received.estimates]).all()
-    assert happened(live) == ["connected", "invalid_input"]
+    assert live.received.happened == ["connected", "invalid_input"]
     eventually(lambda: live.status, lambda status: status.bins_invalid == 1)

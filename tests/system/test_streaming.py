@@ -40,7 +40,7 @@ def assert_equal(live: Live, offline: dict[str, npt.NDArray[Any]]) -> None:
     for variant in VARIANTS:
         np.testing.assert_array_equal(received.outputs(variant), offline[variant])
     assert {estimate.flags & ~Flag.WARM_UP for estimate in received.estimates} == {Flag(0)}
-    assert [event["event"] for event in received.events] == ["connected", "lost"]
+    assert received.happened == ["connected", "lost"]
     status = live.status
     assert (status.bins_in, status.bins_decoded) == (n_bins, n_bins)
     assert (status.bins_lost, status.bins_duplicated, status.bins_invalid) == (0, 0, 0)
