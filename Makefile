@@ -41,8 +41,9 @@ format: $(STAMP) ## rewrite the code in the house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-unit: $(STAMP) ## tests without processes, and the examples in the docstrings
-	OMP_NUM_THREADS=1 $(BIN)/pytest --ignore=tests/system --numprocesses auto --dist worksteal --durations 20
+# One process more than processors, as many a test waits for a process of its own.
+unit: $(STAMP) ## tests of single parts, and the examples in the docstrings
+	OMP_NUM_THREADS=1 $(BIN)/pytest --ignore=tests/system --numprocesses $$(($$(nproc) + 1)) --dist worksteal --durations 20
 
 system: $(STAMP) ## tests that start real processes
 	$(BIN)/pytest tests/system --numprocesses auto --dist worksteal --durations 20
@@ -111,7 +112,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  "$$python" -m venv --clear $(VENV) || { \
 	    echo "$$python cannot create virtual environments. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }; \
 	fi; \
-	$(BIN)/python -m pip install --no-compile $$torch_index -c constraints.txt -e '.[train,formats,dev]'; \
+	$(BIN)/python -m pip install $$torch_index -c constraints.txt -e '.[train,formats,dev]'; \
 	$(BIN)/python -m pip install --no-deps $(NEUROBENCH) || \
 	  echo 'neurobench was not found: the tests that compare operation counts with it are skipped.'; \
 	$(find_chromium); \
