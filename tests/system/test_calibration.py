@@ -64,6 +64,7 @@ def left(control: Control) -> list[Any]:
     ]
 
 
+@pytest.mark.nightly  # in a browser a shorter one goes the same way, every time
 def test_the_whole_way(start: Start, rig: Rig, stream_name: str, tmp_path: Path) -> None:
     plane = start()
     client = plane.client
