@@ -118,9 +118,9 @@ def stop(page: Page) -> None:
     expect(page.locator("#state")).to_have_text("stopped")
 
 
-def export(page: Page, timeout_s: float) -> None:
-    """Export the newest recorded session as NWB, from the overview."""
-    page.get_by_role("button", name="Export").first.click()
+def export(page: Page, timeout_s: float, recording: str = "") -> None:
+    """Export a recorded session as NWB, from the overview: that of this id, or the first that is shown."""
+    page.get_by_role("button", name=f"Export {recording}").first.click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Species").fill("Macaca mulatta")
     dialog.get_by_label("Age").fill("P6Y")

@@ -175,10 +175,10 @@ def test_a_recording_is_exported_trained_on_and_deployed(watched: Watched, contr
     bundle = write_linear_bundle(tmp_path / "used.bmi", gain=0.5)
     name = f"recorded-{uuid4().hex[:8]}"
     client.create_session(name, name, client.upload_decoder(bundle).id)
-    client.upload_recording(write_recorded_session(tmp_path, bundle, Pipeline(read_bundle(bundle))))
+    recorded = client.upload_recording(write_recorded_session(tmp_path, bundle, Pipeline(read_bundle(bundle))))
     page.goto("/")
-    walk.export(page, DEADLINE_S)
-    assert client.recordings()[-1].format == "nwb"
+    walk.export(page, DEADLINE_S, recorded.id)
+    assert "nwb" in {recording.format for recording in client.recordings()}
     page.get_by_role("link", name="Train on the recording").click()
     walk.choose(page, page, "Compare with, and deploy to", name)
     r2 = walk.train(page, "kalman", 2 * DEADLINE_S)
