@@ -29,6 +29,7 @@ _OFFSET_EVERY_S = 5.0
 _BUFFER_S = 60
 _FORGET_S = 1.0
 _POLL_S = 0.1
+_FIRST_S = 0.02
 
 
 class LslSource(threading.Thread):
@@ -47,6 +48,8 @@ class LslSource(threading.Thread):
     Attributes
     ----------
     connected : bool
+    receiving : bool
+        Whether samples have come since it was connected: liblsl is connected before the outlet knows of it.
     """
 
     def __init__(self, wanted: StreamSettings, intake: Intake, log: EventTrack) -> None:
@@ -54,7 +57,7 @@ class LslSource(threading.Thread):
         self.wanted, self._intake, self._log = wanted, intake, log
         self._tracks: dict[tuple[int, str, float], Track] = {}
         self._last: VisibleStream | None = None
-        self.connected = False
+        self.connected = self.receiving = False
         self.stop = False
 
     def run(self) -> None:
@@ -70,7 +73,7 @@ class LslSource(threading.Thread):
             except (LostError, LslTimeoutError) as error:
                 self._log.put({"event": "lost", "stream": info.name(), "reason": str(error)})
             finally:
-                self.connected = False
+                self.connected = self.receiving = False
 
     def _find(self, lost_uid: str) -> pylsl.StreamInfo | None:
         search, began, told = StreamSearch(self.wanted, self._last), time.monotonic(), ""
@@ -101,8 +104,10 @@ class LslSource(threading.Thread):
             while not self.stop:
                 if time.monotonic() - offset_at >= _OFFSET_EVERY_S and self._measure(inlet, track):
                     offset_at = time.monotonic()
+                time.sleep(CHUNK_S if self.receiving else _FIRST_S)
                 for values, stamps in _received(inlet, most):
                     self._put(track, form, values, stamps)
+                    self.receiving = True
         finally:
             # The inlet object itself is left to the garbage collector (liblsl issue 220).
             inlet.close_stream()
@@ -136,12 +141,11 @@ class LslSource(threading.Thread):
 
 
 def _received(inlet: pylsl.StreamInlet, most: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """What has come within `CHUNK_S`.
+    """What has come.
 
     Never more is asked for than is there: liblsl drops what a call has taken already when it then finds that the
     stream is lost.
     """
-    time.sleep(CHUNK_S)
     values, stamps = inlet.pull_chunk(0.0, 1, as_numpy=True)
     if not len(stamps):
         return

@@ -40,7 +40,7 @@ class Sources:
         self.streams = [LslSource(stream, intake, log) for stream in wanted]
         self._threads = [thread for thread in (*self.streams, self._session, self._snapshots) if thread is not None]
         self._dead: list[threading.Thread] = []
-        self._input_connected = False
+        self._input_receiving = False
 
     def start(self) -> None:
         """Begin to listen."""
@@ -67,11 +67,11 @@ class Sources:
         """Whether anything has died of a bug since the last look; asks for a state when the input has come."""
         dead = [thread for thread in self._threads if not thread.is_alive() and thread not in self._dead]
         self._dead += dead
-        connected = bool(self.streams) and self.streams[0].connected
-        if connected and not self._input_connected and self._snapshots is not None:
+        receiving = bool(self.streams) and self.streams[0].receiving
+        if receiving and not self._input_receiving and self._snapshots is not None:
             # A state is of use from the first recorded sample on.
             self._snapshots.soon()
-        self._input_connected = connected
+        self._input_receiving = receiving
         return bool(dead)
 
     @property
