@@ -116,6 +116,7 @@ class StreamMonitor:
         if self.state in ("lost", "mismatch"):
             return
         self._losses += 1
+        self._said = 0.0
         self._worry("lost", now)
         silent = None if math.isnan(self.arrived) else now - self.arrived
         self._say("lost", reason=reason, silent_s=silent, **stream)
@@ -182,7 +183,7 @@ class StreamMonitor:
     def _late(self, now: float, **figures: float) -> None:
         """Said when it begins, and whenever it has doubled."""
         self._said = 2 * max(figures.get("lag_s", 0.0), figures.get("silent_s", 0.0))
-        if self._trouble is None:
+        if self._trouble is None or self._trouble[0] != "late":
             self._lates += 1
             self._worry("late", now)
         self._say("late", **figures)

@@ -154,6 +154,22 @@ def test_silence_is_late_then_lost_then_recovered() -> None:
     assert live.monitor.state == "connected"
 
 
+def test_what_comes_back_late_is_late_and_can_be_lost_again() -> None:
+    live = Live()
+    live.samples(0, 100)
+    end = live.monitor.arrived
+    assert live.monitor.silence(end + LOST_S + 0.01)
+    # All that was held up, one after the other, so that the last one is as late as the first.
+    for k in range(100, 200):
+        live.sample(k, late_s=0.3)
+    assert live.monitor.state == "late" and not live.monitor.silence(live.monitor.arrived + 0.01)
+    assert live.monitor.silence(live.monitor.arrived + LOST_S + 0.01)
+    live.sample(200, late_s=0.3)
+    live.samples(300, 301)
+    assert live.names == ["connected", "lost", "late", "lost", "late", "gap", "recovered"]
+    assert live.events[-1]["after"] == "late" and live.counts == (1, 2, 2, 0, 0)
+
+
 def test_slow_streams_may_be_silent_for_longer() -> None:
     live = Live(sample_s=0.1)
     live.samples(0, 20)
