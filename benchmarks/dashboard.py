@@ -33,7 +33,7 @@ from bmi_decoder.commands.options import write_json
 from services.demo.bundle import LIVE_SEED, SUBJECT, demo_bundle
 from services.ingest.lsl import configure_lsl
 from services.processes import running
-from services.worker.flight import FlightReader
+from services.worker.flight.reader import FlightReader
 
 _SETTLE_S = 3.0
 _SESSION = "dashboard"

@@ -33,7 +33,7 @@ from services.ingest.lsl import configure_lsl
 from services.listener import COLUMNS
 from services.processes import Child, running
 from services.rowlog import RowLogReader
-from services.worker.flight import FlightReader
+from services.worker.flight.reader import FlightReader
 
 T = TypeVar("T")
 

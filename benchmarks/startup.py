@@ -24,13 +24,14 @@ from statistics import median
 from typing import Any
 
 from bmi_decoder.bundle import Bundle
+from bmi_decoder.clock import lsl_clock
 from bmi_decoder.commands.options import write_json
-from bmi_decoder.errors import BmiError, InputError
+from bmi_decoder.errors import BmiError
 from services.bench.latency.lanes import Lane, worker_lane
 from services.bench.untrained import untrained_bundle
 from services.ingest.lsl import configure_lsl
 from services.processes import running
-from services.worker.flight import FlightReader, lsl_clock
+from services.worker.flight.reader import FlightReader
 
 N_CHANNELS, RATE_HZ = 96, 250.0
 HYPER_PARAMETERS: dict[str, dict[str, Any]] = {"lstm": {"hidden": 128}}
@@ -113,7 +114,7 @@ def _start(lanes: Sequence[tuple[Lane, Path]], folder: Path) -> list[Start]:
             time.sleep(_LOOK_S)
             for k, worker in enumerate(workers):
                 worker.check()
-                reader = readers[k] = readers[k] or _opened(flights[k])
+                reader = readers[k] = readers[k] or FlightReader.opened(flights[k])
                 if reader is not None:
                     _look(reader, moments[k])
         time.sleep(_SETTLED_S)
@@ -132,13 +133,6 @@ def _look(reader: FlightReader, moment: dict[str, float]) -> None:
         moment.setdefault("running", now)
     if "first_bin" not in moment and status.bins_decoded:
         moment["first_bin"] = float(reader.records()[0]["t_publish"])
-
-
-def _opened(flight: Path) -> FlightReader | None:
-    try:
-        return FlightReader(flight)
-    except (FileNotFoundError, InputError):
-        return None
 
 
 def _memory(pid: int) -> dict[str, float]:

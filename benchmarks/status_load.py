@@ -33,7 +33,7 @@ from bmi_decoder.wire import Flag
 from services.demo.bundle import LIVE_SEED, SUBJECT, demo_bundle
 from services.ingest.lsl import configure_lsl
 from services.processes import Child, running
-from services.worker.flight import FlightReader
+from services.worker.flight.reader import FlightReader
 
 _FILLED = int(Flag.HELD | Flag.ZEROED)
 _ALLOWED = 1.1

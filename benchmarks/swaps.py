@@ -23,11 +23,11 @@ import psutil
 
 from bmi_decoder.commands.options import write_json
 from bmi_decoder.config import SessionSettings, StreamSettings, WorkerSettings
-from bmi_decoder.errors import BmiError, InputError
+from bmi_decoder.errors import BmiError
 from services.ingest.lsl import configure_lsl
 from services.processes import Child, running
 from services.worker.command import Command, SwapCommand
-from services.worker.flight import FlightReader
+from services.worker.flight.reader import FlightReader
 
 _START_S = 60.0
 _BINS_BEFORE = 1000
@@ -117,11 +117,7 @@ def _decoding(flight: Path, children: list[Child]) -> FlightReader:
         if time.monotonic() > deadline:
             raise BmiError(f"no {_BINS_BEFORE} bins within {_START_S:g} s: {children[0].last_words()}")
         time.sleep(0.1)
-        if reader is None and flight.exists():
-            try:
-                reader = FlightReader(flight)
-            except InputError:
-                continue
+        reader = reader or FlightReader.opened(flight)
     return reader
 
 

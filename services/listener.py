@@ -11,9 +11,9 @@ from pathlib import Path
 from types import FrameType
 
 from bmi_decoder.client import Subscriber
+from bmi_decoder.clock import lsl_clock
 from bmi_decoder.wire import ESTIMATE, HEARTBEAT, Estimate
 from services.rowlog import RowLogWriter
-from services.worker.flight import lsl_clock
 
 COLUMNS = ("t_receive", "sequence", "bin_index", "t_source", "flags", "revision", "lost")
 """Before V values of t_valid and V x K outputs."""

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bmi_decoder.errors import InputError
 from bmi_decoder.wire import Flag
 from services.dashboard.activity import SHOWN_S
-from services.worker.flight import FlightReader
+from services.worker.flight.reader import FlightReader
 from services.worker.flight_summary import summarise
 
 POINTS_PER_S = 75
@@ -44,9 +43,8 @@ class EstimateFeed:
         self.close()
         if pid is None:
             return False
-        try:
-            reader = FlightReader(self._path)
-        except (FileNotFoundError, InputError):
+        reader = FlightReader.opened(self._path)
+        if reader is None:
             return False
         if reader.pid != pid:
             reader.close()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from bmi_decoder.clock import lsl_clock
 from bmi_decoder.formats.xdf_encode import describe_stream, samples
 from bmi_decoder.recorded_session import COLUMNS, DECODED, ESTIMATES
 from bmi_decoder.recording import Output
 from bmi_decoder.wire import Estimate, Variant
 from services.recorder.intake import Chunk, Intake, Track
-from services.worker.flight import lsl_clock
 
 _UNITS = ("", "", "s", "s", "", "", "")
 

@@ -7,8 +7,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from bmi_decoder.clock import lsl_clock
 from bmi_decoder.formats.xdf_encode import clock_offset
-from services.worker.flight import lsl_clock
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from bmi_decoder.clock import lsl_clock
 from bmi_decoder.formats.xdf_encode import describe_stream, texts
 from services.recorder.intake import Chunk, Intake
-from services.worker.flight import lsl_clock
 
 MARKERS = "Markers"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from bmi_decoder import __version__
+from bmi_decoder.clock import lsl_clock
 from bmi_decoder.config import Settings
 from bmi_decoder.errors import BmiError
 from bmi_decoder.recorder_models import RecorderStatus, StreamStatus
@@ -22,7 +23,6 @@ from services.recorder.settings import RecorderCommand, RecorderSettings
 from services.recorder.sources import Sources
 from services.recorder.status_file import StatusFile
 from services.recorder.syncing import Syncing
-from services.worker.flight import lsl_clock
 
 _TAKE_S = 0.1
 _STATUS_S = 0.5

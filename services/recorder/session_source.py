@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bmi_decoder.bundle import Manifest
+from bmi_decoder.clock import lsl_clock
 from bmi_decoder.config import WorkerSettings
 from bmi_decoder.errors import BmiError, InputError
 from bmi_decoder.recording import Output
@@ -20,7 +21,8 @@ from services.recorder.intake import Intake
 from services.recorder.log import EventTrack
 from services.recorder.lsl_source import CHUNK_S
 from services.recorder.snapshots import Snapshots
-from services.worker.flight import FlightReader, WorkerStatus, lsl_clock
+from services.worker.flight.reader import FlightReader
+from services.worker.flight.status import WorkerStatus
 
 _LOOK_S = 0.5
 _CONNECT_S = 2.0

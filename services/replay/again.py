@@ -20,7 +20,7 @@ from bmi_decoder.wire import ESTIMATE, HEARTBEAT, Estimate, Flag, Variant
 from services.processes import Child, running
 from services.replay.passes import Pass, passes, samples_of
 from services.replay.player import Part, StreamPlayer
-from services.worker.flight import FlightReader
+from services.worker.flight.reader import FlightReader
 
 _START_S = 60.0
 _SILENCE_S = 10.0
@@ -80,7 +80,7 @@ def _run(session: RecordedSession, one: Pass, speed: float, folder: Path) -> lis
     path = folder / "worker.json"
     path.write_text(settings.model_dump_json())
     with running("worker", ["-m", "services.worker", str(path)], folder) as worker:
-        flight = _wait(worker, lambda: _flight(Path(settings.flight)))
+        flight = _wait(worker, lambda: FlightReader.opened(Path(settings.flight)))
         endpoint = _wait(worker, lambda: flight.status().endpoint or None)
         with Subscriber(endpoint, (ESTIMATE, HEARTBEAT)) as subscriber:
             subscriber.wait_connected(_START_S)
@@ -167,13 +167,6 @@ def first_difference(session: RecordedSession, one: Pass, again: list[Estimate])
             if recorded.tobytes() != found.tobytes():
                 return f"{what}: {variant.name} is {found.tolist()}, recorded was {recorded.tolist()}"
     return ""
-
-
-def _flight(path: Path) -> FlightReader | None:
-    try:
-        return FlightReader(path)
-    except (FileNotFoundError, InputError):
-        return None
 
 
 def _wait(worker: Child, look: Callable[[], Any]) -> Any:

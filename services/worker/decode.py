@@ -12,7 +12,7 @@ from pylsl.lib import lib
 from bmi_decoder.pipeline import Pipeline
 from bmi_decoder.wire import Flag
 from services.ingest.channels import ChannelMonitor
-from services.worker.flight import FlightWriter
+from services.worker.flight.writer import FlightWriter
 from services.worker.lane import Lane
 from services.worker.publisher import Publisher
 from services.worker.snapshot import SnapshotRequest

@@ -17,7 +17,8 @@ from services.ingest.lsl import VisibleStream
 from services.ingest.monitor import StreamMonitor
 from services.ingest.search import StreamSearch
 from services.worker.decode import local_clock
-from services.worker.flight import FlightWriter, WorkerState
+from services.worker.flight.layout import WorkerState
+from services.worker.flight.writer import FlightWriter
 
 _FORGET_S = 1.0
 """How long an outlet that was just lost is not taken back: it may be on its way out and still be listed."""

@@ -27,7 +27,7 @@ def register(subparsers: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print state, counters, latency by stage and what happened; write what was asked for."""
     # Only now: the help of a command should not wait for what the command needs.
-    from services.worker.flight import FlightReader
+    from services.worker.flight.reader import FlightReader
     from services.worker.flight_summary import summarise
 
     check_output(options.json)

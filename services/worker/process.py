@@ -19,7 +19,8 @@ from bmi_decoder.wire import Variant
 from services.command_socket import CommandServer
 from services.ingest.listing import Listing
 from services.worker.exchange import Exchange
-from services.worker.flight import FlightWriter, WorkerState
+from services.worker.flight.layout import WorkerState
+from services.worker.flight.writer import FlightWriter
 from services.worker.publisher import Publisher
 from services.worker.realtime import apply_realtime, sharpen_timers
 from services.worker.session import Session
@@ -45,8 +46,8 @@ def run(path: Path, listing: Listing) -> int:
     except BmiError as error:
         FlightWriter(flight_path, 1.0, 0, revision).set_state(WorkerState.failed, revision, str(error))
         return _say(str(error))
-    # Room for every variant: a swap may switch filters on.
     try:
+        # Room for every variant: a swap may switch filters on.
         n_values = len(Variant) * len(pipeline.outputs)
         flight = FlightWriter(flight_path, pipeline.bin_s, n_values, revision, pipeline.n_channels)
     except BmiError as error:

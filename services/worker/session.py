@@ -22,7 +22,8 @@ from services.ingest.lsl import describe
 from services.ingest.monitor import StreamMonitor
 from services.worker.decode import BinDecoder, local_clock
 from services.worker.finder import StreamFinder
-from services.worker.flight import FlightWriter, WorkerState
+from services.worker.flight.layout import WorkerState
+from services.worker.flight.writer import FlightWriter
 from services.worker.publisher import Publisher
 from services.worker.punctual import PunctualInlet
 

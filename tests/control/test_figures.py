@@ -7,7 +7,7 @@ from prometheus_client import Histogram as ClientHistogram
 
 from bmi_decoder.wire import Flag
 from services.control.metrics.figures import BUCKETS_S, Figures, Histogram
-from services.worker.flight import record_dtype
+from services.worker.flight.layout import record_dtype
 
 
 def records(first: int, latencies_s: list[float], flags: int = 0) -> np.ndarray:

@@ -10,7 +10,8 @@ import pytest
 from services.control.sessions import supervised
 from services.control.sessions.supervised import Supervised
 from services.control.storage.places import SessionFiles
-from services.worker.flight import FlightReader, FlightWriter
+from services.worker.flight.reader import FlightReader
+from services.worker.flight.writer import FlightWriter
 
 
 @pytest.fixture

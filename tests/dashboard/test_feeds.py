@@ -9,7 +9,7 @@ import numpy as np
 from services.dashboard.activity import ChannelActivity
 from services.dashboard.estimates import EstimateFeed, latency_figures
 from services.dashboard.frame import pack_frame
-from services.worker.flight import FlightWriter
+from services.worker.flight.writer import FlightWriter
 
 BIN_S = 0.004
 

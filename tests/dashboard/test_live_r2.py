@@ -9,7 +9,7 @@ import pytest
 from bmi_decoder.evaluation.r2 import mean_r2
 from bmi_decoder.wire import Flag
 from services.dashboard.live_r2 import live_r2
-from services.worker.flight import record_dtype
+from services.worker.flight.layout import record_dtype
 
 BIN_S, LAG = 0.02, 0.1
 LAGS = {"raw": 0.0, "high_accuracy": LAG}

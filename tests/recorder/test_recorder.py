@@ -17,6 +17,7 @@ import pylsl
 import pytest
 import pyxdf
 
+from bmi_decoder.clock import lsl_clock
 from bmi_decoder.config import StreamSettings
 from bmi_decoder.formats.xdf_chunks import cut_to_whole_chunks
 from bmi_decoder.formats.xdf_encode import clock_offset, describe_stream, samples
@@ -30,7 +31,6 @@ from services.recorder.naming import FileName
 from services.recorder.recorder import Recorder
 from services.recorder.ring import Ring
 from services.recorder.settings import RecorderSettings
-from services.worker.flight import lsl_clock
 from tests.control.support import eventually
 
 N_CHANNELS = 4

@@ -18,7 +18,8 @@ from services.recorder.log import EventTrack
 from services.recorder.session_source import SessionSource
 from services.recorder.snapshots import Snapshots
 from services.worker.command import Command
-from services.worker.flight import FlightWriter, WorkerState
+from services.worker.flight.layout import WorkerState
+from services.worker.flight.writer import FlightWriter
 from services.worker.publisher import Publisher
 from tests.control.support import eventually, write_linear_bundle
 

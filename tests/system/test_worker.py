@@ -15,10 +15,9 @@ import zmq
 
 from bmi_decoder.client import ALL_TOPICS, Subscriber
 from bmi_decoder.config import SessionSettings, StreamSettings, WorkerSettings
-from bmi_decoder.errors import InputError
 from bmi_decoder.formats import write_npz
 from bmi_decoder.recording import Output, Recording
-from services.worker.flight import FlightReader
+from services.worker.flight.reader import FlightReader
 from tests.system.conftest import Rig, Spawn
 from tests.system.support import Program, Received, eventually
 
@@ -33,10 +32,7 @@ class Worker:
 
         def look() -> FlightReader | None:
             assert self.program.process.poll() is None, self.program.said
-            try:
-                return FlightReader(self.flight)
-            except (FileNotFoundError, InputError):
-                return None
+            return FlightReader.opened(self.flight)
 
         reader = eventually(look, lambda reader: reader is not None)
         assert reader is not None

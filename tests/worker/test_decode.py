@@ -13,7 +13,8 @@ from bmi_decoder.config import BlockFilterSettings, OutputFilterSettings
 from bmi_decoder.pipeline import Pipeline
 from bmi_decoder.wire import Estimate, Flag, Health, Variant, parse
 from services.worker.decode import BinDecoder, local_clock
-from services.worker.flight import FlightReader, FlightWriter
+from services.worker.flight.reader import FlightReader
+from services.worker.flight.writer import FlightWriter
 from services.worker.publisher import Publisher
 from tests.control.support import BIN_S, N_CHANNELS, write_linear_bundle
 

@@ -11,20 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bmi_decoder.clock import lsl_clock
 from bmi_decoder.config import RealtimeSettings
 from bmi_decoder.errors import BmiError, InputError
 from bmi_decoder.rest_models import RealtimeGrant
 from bmi_decoder.stream_health import ChannelHealth, StreamHealth
 from bmi_decoder.wire import Flag
-from services.worker.flight import (
-    HEADER_SIZE,
-    FlightReader,
-    FlightWriter,
-    WorkerState,
-    WorkerStatus,
-    lsl_clock,
-    record_dtype,
-)
+from services.worker.flight.layout import HEADER_SIZE, WorkerState, record_dtype
+from services.worker.flight.reader import FlightReader
+from services.worker.flight.status import WorkerStatus
+from services.worker.flight.writer import FlightWriter
 
 BIN_S, N_VALUES = 0.5, 4
 N_RECORDS = 120
@@ -196,7 +192,8 @@ def test_another_file(path: Path, tmp_path: Path) -> None:
 WRITE = """
 import sys
 from pathlib import Path
-from services.worker.flight import FlightWriter, WorkerState
+from services.worker.flight.layout import WorkerState
+from services.worker.flight.writer import FlightWriter
 writer = FlightWriter(Path(sys.argv[1]), 0.5, 4, 1)
 sys.stdout.write("up\\n")
 sys.stdout.flush()

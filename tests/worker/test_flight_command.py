@@ -10,7 +10,9 @@ import pytest
 from bmi_decoder.cli import main
 from bmi_decoder.rest_models import RealtimeGrant
 from bmi_decoder.wire import Flag
-from services.worker.flight import FlightReader, FlightWriter, WorkerState
+from services.worker.flight.layout import WorkerState
+from services.worker.flight.reader import FlightReader
+from services.worker.flight.writer import FlightWriter
 from services.worker.flight_summary import STAGES, summarise
 
 BIN_S = 0.01

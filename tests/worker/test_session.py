@@ -20,7 +20,8 @@ from services.ingest.listing import Listing
 from services.ingest.lsl import VisibleStream
 from services.worker import finder
 from services.worker import session as loop
-from services.worker.flight import FlightReader, FlightWriter
+from services.worker.flight.reader import FlightReader
+from services.worker.flight.writer import FlightWriter
 from services.worker.publisher import Publisher
 from services.worker.session import Session
 from tests.control.support import write_linear_bundle

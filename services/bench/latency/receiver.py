@@ -12,9 +12,9 @@ from pathlib import Path
 
 import zmq
 
+from bmi_decoder.clock import lsl_clock
 from bmi_decoder.wire import Flag
 from services.rowlog import RowLogWriter
-from services.worker.flight import lsl_clock
 
 _STAMP_AND_FLAGS = struct.Struct("<24xd8xI")
 _FILLED = int(Flag.HELD | Flag.ZEROED)

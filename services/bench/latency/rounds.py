@@ -16,7 +16,7 @@ from bmi_decoder.errors import BmiError
 from services.bench.latency.lanes import Lane
 from services.processes import Child, running
 from services.rowlog import RowLogReader
-from services.worker.flight import FlightReader
+from services.worker.flight.reader import FlightReader
 
 _START_S = 60.0
 _DRAIN_S = 3.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bmi_decoder.errors import InputError
 from services.control.sessions.worker_process import WorkerProcess, last_line
 from services.control.storage.places import SessionFiles
-from services.worker.flight import FlightReader, WorkerStatus
+from services.worker.flight.reader import FlightReader
+from services.worker.flight.status import WorkerStatus
 
 FIRST_DELAY_S, LONGEST_DELAY_S = 0.1, 10.0
 _STEADY_S = 5.0
@@ -154,8 +153,7 @@ class Supervised:
 
     def _flight(self) -> FlightReader | None:
         if self._reader is None:
-            with contextlib.suppress(FileNotFoundError, InputError):
-                self._reader = FlightReader(self.files.flight)
+            self._reader = FlightReader.opened(self.files.flight)
         return self._reader
 
     def close_report(self) -> None:
