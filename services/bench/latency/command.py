@@ -9,8 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from bmi_decoder.bundle import Bundle, read_bundle
-from bmi_decoder.commands.options import add_json, check_output, parse_assignments, positive_seconds, say, write_json
+from bmi_decoder.commands.options import (
+    add_json,
+    check_output,
+    parse_assignments,
+    positive_seconds,
+    say,
+    settings_from,
+    write_json,
+)
 from bmi_decoder.commands.training_extra import require_training_extra
+from bmi_decoder.config import RealtimeSettings
 from bmi_decoder.evaluation.report.page import write_page
 from services.bench.arguments import add_rounds, load
 from services.bench.host import host
@@ -52,6 +61,13 @@ def register(subparsers: Any) -> None:
         help="also measure a program of yours; the "
         "command has {stream} and {endpoint}, see docs/how-to/compare-latency.md",
     )
+    parser.add_argument(
+        "--realtime",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE,...",
+        help="also measure our worker with these real-time settings, for example busy_poll=true,cpus=[1]",
+    )
     parser.add_argument("--seconds", type=positive_seconds, default=10.0, metavar="S", help="per turn (default 10)")
     add_rounds(parser, default=3)
     parser.add_argument("--report", type=Path, metavar="DIR", help="write a page with pictures here, DIR/index.html")
@@ -71,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
         n_channels, rate_hz = manifest.n_channels, 1 / manifest.bin_s
         say(f"{name}: {n_channels} channels at {rate_hz:g} bins/s, {options.rounds} x {options.seconds:g} s per lane")
         with tempfile.TemporaryDirectory(prefix="bmi-decoder-bench-") as folder:
-            lanes = _lanes(name, bundle, options.peer, Path(folder))
+            lanes = _lanes(name, bundle, options, Path(folder))
             rounds = measure(n_channels, rate_hz, lanes, options.rounds, options.seconds, Path(folder))
         result = {
             "decoder": name,
@@ -104,20 +120,20 @@ def _bundles(options: argparse.Namespace) -> list[tuple[str, Bundle]]:
     ]
 
 
-def _lanes(name: str, bundle: Bundle, peers: list[str], folder: Path) -> list[Lane]:
+def _lanes(name: str, bundle: Bundle, options: argparse.Namespace, folder: Path) -> list[Lane]:
     stream = f"bench-{os.getpid()}"
-    return [
-        floor_lane(f"{stream}-floor"),
-        worker_lane(name, f"{stream}-{name}", bundle, folder),
-        *(peer_lane(peer, f"{stream}-peer{i}") for i, peer in enumerate(peers)),
-    ]
+    lanes = [floor_lane(f"{stream}-floor"), worker_lane(name, f"{stream}-{name}", bundle, folder)]
+    for i, text in enumerate(options.realtime):
+        realtime = settings_from(RealtimeSettings, parse_assignments(text.split(",")), f"--realtime {text}")
+        lanes.append(worker_lane(f"{name} {text}", f"{stream}-{name}{i}", bundle, folder, realtime))
+    return [*lanes, *(peer_lane(peer, f"{stream}-peer{i}") for i, peer in enumerate(options.peer))]
 
 
 def _print(result: dict[str, Any]) -> None:
     for name, lane in result["lanes"].items():
         latency, ratio = lane["latency_us"], lane["ratio_to_floor"]
         print(
-            f"{name:>16}  p50 {latency['p50']:8.1f} us ({ratio['p50']:.2f} x floor)  p99 {latency['p99']:8.1f} us "
+            f"{name:>20}  p50 {latency['p50']:8.1f} us ({ratio['p50']:.2f} x floor)  p99 {latency['p99']:8.1f} us "
             f"({ratio['p99']:.2f})  p99.9 {latency['p99.9']:9.1f} us  max {latency['max']:9.1f} us  "
             f"CPU {lane['cpu_us_per_bin']:6.1f} us/bin  {lane['resident_mb']:6.1f} MB  missing {lane['missing']}"
         )

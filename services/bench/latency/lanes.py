@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bmi_decoder.bundle import Bundle, write_bundle
-from bmi_decoder.config import SessionSettings, StreamSettings, WorkerSettings
+from bmi_decoder.config import RealtimeSettings, SessionSettings, StreamSettings, WorkerSettings
 from bmi_decoder.errors import InputError
 
 FLOOR = "floor"
@@ -45,12 +45,18 @@ def floor_lane(stream: str) -> Lane:
     return Lane(FLOOR, stream, endpoint, ("-m", "services.bench.latency.relay", stream, endpoint))
 
 
-def worker_lane(name: str, stream: str, bundle: Bundle, folder: Path) -> Lane:
-    """Our worker with a decoder."""
+def worker_lane(name: str, stream: str, bundle: Bundle, folder: Path, realtime: RealtimeSettings | None = None) -> Lane:
+    """Our worker with a decoder; None is a worker as it comes."""
     endpoint = _free_endpoint()
-    path, flight, settings = (folder / f"{name}.{suffix}" for suffix in ("bmi", "flight", "json"))
+    path, flight, settings = (folder / f"{stream}.{suffix}" for suffix in ("bmi", "flight", "json"))
     write_bundle(bundle, path)
-    session = SessionSettings(name=name, stream=StreamSettings(name=stream), decoder=name, endpoint=endpoint)
+    session = SessionSettings(
+        name=stream,
+        stream=StreamSettings(name=stream),
+        decoder=name,
+        endpoint=endpoint,
+        realtime=realtime or RealtimeSettings(),
+    )
     worker = WorkerSettings(session=session, bundle=str(path), flight=str(flight))
     settings.write_text(worker.model_dump_json())
     return Lane(name, stream, endpoint, ("-m", "services.worker", str(settings)), flight)
