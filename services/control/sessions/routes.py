@@ -16,7 +16,7 @@ from services.control.rest.etag import HEADER, TAGGED, Check, IfMatch
 from services.control.rest.paging import LINK, PageDep, one_page
 from services.control.rest.problem import Problem, responses
 from services.control.sessions.check import check_session, merged_settings
-from services.control.sessions.lookup import check_existing, no_session
+from services.control.sessions.lookup import check_existing, existing, no_session
 from services.control.sessions.revisions import rollback_target, swap_target
 from services.control.sessions.status import session_status
 from services.control.storage.stored_session import StoredSession
@@ -80,24 +80,16 @@ async def start_session(name: str, control: ControlDep, response: Response) -> S
 
     From now on it is kept running, through crashes and reboots, until it is stopped.
     """
-    check_existing(control, name)
-    try:
+    with existing(control, name):
         await control.supervisor.start(name)
-    except KeyError:
-        check_existing(control, name)
-        raise
     return await _tagged(control, name, response)
 
 
 @router.post("/{name}/stop", summary="Stop a session", responses=responses(404) | TAGGED)
 async def stop_session(name: str, control: ControlDep, response: Response) -> SessionStatus:
     """Stop a session; one that does not run stays as it is."""
-    check_existing(control, name)
-    try:
+    with existing(control, name):
         await control.supervisor.stop(name)
-    except KeyError:
-        check_existing(control, name)
-        raise
     return await _tagged(control, name, response)
 
 
@@ -110,18 +102,14 @@ async def change_session(
     While it runs, `decoder` and `output_filters` can be changed: the answer comes when the worker has switched
     between two bins, or says why it has not. Everything else needs a session that is stopped.
     """
-    check_existing(control, name)
     supervisor = control.supervisor
-    try:
+    with existing(control, name):
         done = await supervisor.change(
             name, lambda row: _changed(control, row, change, expected), "changed while stopped"
         )
         if not done:
             session = supervisor.session(name)
             done = await supervisor.swapper.swap(name, session, lambda row: swap_target(control, row, change, expected))
-    except KeyError:
-        check_existing(control, name)
-        raise
     if not done:
         raise await _not_while_running(control, name, "changed")
     control.events.publish(SessionEvent(session=name, action="changed"))
@@ -137,18 +125,14 @@ async def rollback_session(name: str, control: ControlDep, expected: IfMatch, re
     Within seconds of a swap the former decoder is still warm, and is back with the next bin. Later it is swapped in
     as any other.
     """
-    check_existing(control, name)
     supervisor = control.supervisor
-    try:
+    with existing(control, name):
         done = await supervisor.return_to(name, lambda row: rollback_target(control, row, expected))
         if not done:
             session = supervisor.session(name)
             done = await supervisor.swapper.swap(
                 name, session, lambda row: rollback_target(control, row, expected), left="rolled_back"
             )
-    except KeyError:
-        check_existing(control, name)
-        raise
     if not done:
         raise await _not_while_running(control, name, "rolled back")
     control.events.publish(SessionEvent(session=name, action="changed"))
