@@ -211,6 +211,12 @@ def parse_bundle(data: bytes, name: str) -> Bundle:
             f"{name}: {MANIFEST} names {len(manifest.channels)} channels and says that there are "
             f"{manifest.n_channels}; make it anew with 'bmi-decoder train'"
         )
+    means = manifest.training.channel_means
+    if means is not None and len(means) != manifest.n_channels:
+        raise BundleError(
+            f"{name}: {MANIFEST} has the means of {len(means)} channels and says that there are {manifest.n_channels}; "
+            "make it anew with 'bmi-decoder train'"
+        )
     if set(members) != set(manifest.members):
         raise BundleError(f"{name} holds {sorted(members)}, but its manifest lists {sorted(manifest.members)}")
     for member, content in members.items():

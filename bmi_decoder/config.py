@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from bmi_decoder.wire import Variant
 
@@ -101,6 +102,18 @@ class OutputFilterSettings(Settings):
         return (Variant.raw, *(Variant[name] for name, _ in self.items()))
 
 
+def _distinct(channels: tuple[int, ...]) -> tuple[int, ...]:
+    ordered = tuple(sorted(channels))
+    for one, following in pairwise(ordered):
+        if one == following:
+            raise ValueError(f"channel {one} is named twice")
+    return ordered
+
+
+MaskedChannels = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(max_length=65535), AfterValidator(_distinct)]
+"""Indices of channels from 0, each once, in order."""
+
+
 class StreamSettings(Settings):
     """Which LSL stream a session decodes, and how long it may take to appear."""
 
@@ -144,6 +157,9 @@ class SessionSettings(Settings):
     decoder: Annotated[str, Field(min_length=1, max_length=128, description="Id of an uploaded decoder.")]
     output_filters: OutputFilterSettings | None = Field(
         None, description="null uses the filters that were chosen on the decoder's validation data."
+    )
+    masked_channels: MaskedChannels = Field(
+        (), description="Channels, from 0, in whose place the decoder gets a constant."
     )
     gap_policy: GapPolicy = Field(
         "hold",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +14,7 @@ from bmi_decoder.config import BlockFilterSettings, FilterVariant, FirFilterSett
 from bmi_decoder.errors import InputError
 from bmi_decoder.machine.builder import Builder, Slot
 from bmi_decoder.machine.executor import Executor
+from bmi_decoder.masking import masked_input
 from bmi_decoder.onnx_executor import OnnxExecutor
 from bmi_decoder.recording import Output, Recording
 from bmi_decoder.wire import Variant
@@ -74,6 +77,22 @@ def filter_lookahead(variant: FilterVariant, settings: BlockFilterSettings | Fir
     return settings.width - 1 - variant_position(variant, settings.width)
 
 
+@dataclass(frozen=True)
+class _Entry:
+    """What stands between the input row and the decoder: a mask and the taps of the input filter."""
+
+    masked: Sequence[int]
+    taps: npt.NDArray[np.float64] | None
+
+    @property
+    def changes_channels(self) -> bool:
+        return bool(self.masked) or self.taps is not None
+
+    def emit(self, builder: Builder, bundle: Bundle) -> Slot:
+        x = masked_input(builder, bundle, self.masked)
+        return x if self.taps is None else builder.fir(x, self.taps, "input_filter")
+
+
 class Pipeline:
     """A bundle with output filters, ready to run.
 
@@ -82,6 +101,8 @@ class Pipeline:
     bundle : Bundle
     output_filters : OutputFilterSettings, optional
         None takes those that were chosen on the decoder's validation data.
+    masked_channels : sequence of int
+        Channels, from 0, in whose place the decoder gets a constant, see `neutral_counts`.
 
     Attributes
     ----------
@@ -93,16 +114,23 @@ class Pipeline:
         Per variant, bins after a reset during which a filter still passes its input through.
     channel_means : array (C,) or None
         Mean count per bin of each channel in the data that the decoder was trained on.
+    masked : array (C,) of bool
+        Which channels are masked.
     output_taps : list of array
         Taps of each output filter, oldest first, in the order of the variants behind raw.
 
     Raises
     ------
     InputError
-        If a filter cannot be designed at the decoder's bin rate.
+        If a filter cannot be designed at the decoder's bin rate, or a masked channel is not there.
     """
 
-    def __init__(self, bundle: Bundle, output_filters: OutputFilterSettings | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        output_filters: OutputFilterSettings | None = None,
+        masked_channels: Sequence[int] = (),
+    ) -> None:
         manifest = bundle.manifest
         filters = manifest.output_filters if output_filters is None else output_filters
         self.bin_s = manifest.bin_s
@@ -120,8 +148,9 @@ class Pipeline:
             if manifest.input_filter is None
             else filter_taps(manifest.input_filter.variant, manifest.input_filter, self.bin_s)
         )
+        self.masked = np.isin(np.arange(self.n_channels), masked_channels)
         assemble = _onnx if bundle.program is None else _machine
-        self.engine: Engine = assemble(bundle, entry_taps, self.output_taps)
+        self.engine: Engine = assemble(bundle, _Entry(masked_channels, entry_taps), self.output_taps)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -165,33 +194,23 @@ class Pipeline:
             )
 
 
-def _machine(
-    bundle: Bundle, entry_taps: npt.NDArray[np.float64] | None, taps: list[npt.NDArray[np.float64]]
-) -> Executor:
+def _machine(bundle: Bundle, entry: _Entry, taps: list[npt.NDArray[np.float64]]) -> Executor:
     assert bundle.program is not None
     builder = Builder(bundle.manifest.n_channels)
-    x = builder.input()
-    if entry_taps is not None:
-        x = builder.fir(x, entry_taps, "input_filter")
-    _emit_outputs(builder, builder.embed(bundle.program, x, "decoder"), taps)
+    _emit_outputs(builder, builder.embed(bundle.program, entry.emit(builder, bundle), "decoder"), taps)
     return Executor(builder.build())
 
 
-def _onnx(
-    bundle: Bundle, entry_taps: npt.NDArray[np.float64] | None, taps: list[npt.NDArray[np.float64]]
-) -> OnnxExecutor:
+def _onnx(bundle: Bundle, entry: _Entry, taps: list[npt.NDArray[np.float64]]) -> OnnxExecutor:
     n_channels, n_outputs = bundle.manifest.n_channels, len(bundle.manifest.outputs)
     back = Builder(n_outputs)
     _emit_outputs(back, back.input(), taps)
-    return OnnxExecutor(bundle.onnx, n_channels, n_outputs, _front(n_channels, entry_taps), Executor(back.build()))
-
-
-def _front(n_channels: int, entry_taps: npt.NDArray[np.float64] | None) -> Executor | None:
-    if entry_taps is None:
-        return None
-    builder = Builder(n_channels)
-    builder.output(builder.fir(builder.input(), entry_taps, "input_filter"))
-    return Executor(builder.build())
+    front = None
+    if entry.changes_channels:
+        builder = Builder(n_channels)
+        builder.output(entry.emit(builder, bundle))
+        front = Executor(builder.build())
+    return OnnxExecutor(bundle.onnx, n_channels, n_outputs, front, Executor(back.build()))
 
 
 def _emit_outputs(builder: Builder, raw: Slot, taps: list[npt.NDArray[np.float64]]) -> None:

@@ -29,10 +29,11 @@ class StreamHealth(BaseModel):
 
 
 class ChannelHealth(BaseModel):
-    """Channels of a stream that are not as they should be, by their index from 0."""
+    """Channels of a stream that are not as they should be, masked or not, by their index from 0."""
 
     silent: list[int] = Field([], description="Without a count for 10 s, where there should have been 20 or more.")
     stuck: list[int] = Field([], description="The same count, and not 0, in every bin of 10 s.")
     drifting: list[int] = Field(
         [], description="Over 30 s less than half or more than twice the mean count of the decoder's training data."
     )
+    masked: list[int] = Field([], description="In whose place the decoder gets a constant, whatever comes.")

@@ -216,6 +216,13 @@ def test_other_channel_labels_than_channels(data: bytes) -> None:
     )
 
 
+def test_means_of_other_channels(data: bytes) -> None:
+    assert_refused(
+        changed(data, lambda text: text["training"].update(channel_means=[1.0, 2.0])),
+        "has the means of 2 channels and says that there are 3; make it anew",
+    )
+
+
 def test_extra_members(data: bytes) -> None:
     members = members_of(data)
     for name in ("setup.py", "../weights.safetensors", "/etc/passwd", "weights.pkl"):

@@ -209,3 +209,11 @@ class TestSplit:
 
     def test_rounding_of_the_parts_is_forgiven(self) -> None:
         assert SplitSettings(train=1 / 3, validation=1 / 3, test=0.3333334).train == 1 / 3
+
+
+def test_masked_channels_are_a_set_of_indices() -> None:
+    assert SessionSettings.model_validate(SESSION).masked_channels == ()
+    assert SessionSettings.model_validate(SESSION | {"masked_channels": [17, 3]}).masked_channels == (3, 17)
+    refused(SessionSettings, SESSION | {"masked_channels": [3, 17, 3]}, "masked_channels", "channel 3 is named twice")
+    refused(SessionSettings, SESSION | {"masked_channels": [-1]}, "masked_channels.0")
+    refused(SessionSettings, SESSION | {"masked_channels": None}, "masked_channels")

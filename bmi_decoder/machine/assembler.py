@@ -118,8 +118,12 @@ class Assembler:
     def input(self) -> Slot:
         """The input row."""
         slot = self.scratch(self.n_inputs)
-        self.emit(INPUT, dst=slot, n=self.n_inputs, column=0)
+        self.input_onto(slot, 0)
         return slot
+
+    def input_onto(self, target: Slot, column: int) -> None:
+        """Overwrite a vector with the elements of the input row from `column` on."""
+        self.emit(INPUT, dst=target, n=target.size, column=column)
 
     def output(self, source: Slot) -> None:
         """Append a vector to the output row."""

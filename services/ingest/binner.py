@@ -22,6 +22,10 @@ _FILLED = _HELD | _ZEROED
 class BinSink(Protocol):
     """Who receives bins, in the order of time."""
 
+    @property
+    def masked(self) -> npt.NDArray[np.bool_]:
+        """Channels (C,) of which nothing is decoded."""
+
     def decode(self, bin_index: int, t_source: float, bin_s: float, flags: int) -> None:
         """The row holds a bin that ended at `t_source`."""
 
@@ -98,9 +102,7 @@ class Binner:
             self._discontinuity(stamp, missing)
         sample, row = self._sample, self._row
         if not np.logical_and.reduce(np.isfinite(sample, self._finite)):
-            sample[:] = 0
-            self._flags |= _INVALID
-            self._say("invalid_input", t_source=stamp, bin=self.next_bin)
+            self._replace_broken(stamp)
         if self._layout.samples_per_bin == 1:
             row[:] = sample
         else:
@@ -120,6 +122,15 @@ class Binner:
         np.logical_and.reduce(np.isfinite(sample, self._finite))
         if self._layout.samples_per_bin == 1:
             self._row[:] = sample  # where it stands already
+
+    def _replace_broken(self, stamp: float) -> None:
+        """Put zeros where the sample is not finite, or, if that is in a channel that is decoded, everywhere."""
+        broken = ~self._finite
+        if (broken & ~self._sink.masked).any():
+            broken[:] = True
+            self._flags |= _INVALID
+            self._say("invalid_input", t_source=stamp, bin=self.next_bin)
+        self._sample[broken] = 0
 
     def _drop(self, stamp: float) -> None:
         if math.isfinite(stamp):

@@ -26,8 +26,8 @@ On a real recording (196 units of macaque M1, 50 ms bins) that is 0.04 % of the 
 1.4 % of those behind it, in which 5 units drift.
 """
 
-SILENT, STUCK, DRIFTING = 1, 2, 4
-"""Bits of a channel's state."""
+SILENT, STUCK, DRIFTING, MASKED = 1, 2, 4, 8
+"""Bits of a channel's state; a masked channel keeps its others."""
 
 
 class ChannelMonitor:
@@ -42,6 +42,8 @@ class ChannelMonitor:
     expected : callable
         Mean counts per bin (C,) in the training data of the decoder in use, or None. Without them a channel is held
         against its own first window, and none drifts.
+    masked : callable
+        Which channels (C,) are masked in the decoder in use, bool.
     say : callable
         ``say(event, **details)`` publishes a health event.
     show : callable
@@ -53,16 +55,18 @@ class ChannelMonitor:
         row: npt.NDArray[np.float32],
         bin_s: float,
         expected: Callable[[], npt.NDArray[np.float64] | None],
+        masked: Callable[[], npt.NDArray[np.bool_]],
         say: Callable[..., None],
         show: Callable[[npt.NDArray[np.uint8]], None],
     ) -> None:
-        self._row, self._expected, self._say, self._show = row, expected, say, show
+        self._row, self._expected, self._masked, self._say, self._show = row, expected, masked, say, show
         self._window = max(LEAST_BINS, math.ceil(WINDOW_S / bin_s))
         self._sum, self._least, self._most = np.zeros_like(row), np.empty_like(row), np.empty_like(row)
         self._sums: deque[npt.NDArray[np.float64]] = deque(maxlen=DRIFT_WINDOWS)
         self._first: npt.NDArray[np.float64] | None = None
         self._states = np.zeros(row.shape, np.uint8)
         self._begin()
+        self.look_at_mask()
 
     def add(self) -> None:
         """Take in the bin in the row, which came whole."""
@@ -74,6 +78,10 @@ class ChannelMonitor:
         if self._bins == self._window:
             self._judge()
             self._begin()
+
+    def look_at_mask(self) -> None:
+        """Tell what is masked, if that has changed with the decoder in use."""
+        self._tell(self._states & ~np.uint8(MASKED))
 
     def _begin(self) -> None:
         self._bins = 0
@@ -92,8 +100,12 @@ class ChannelMonitor:
         states |= np.where(even & (self._most != 0), STUCK, 0)
         if expected is not None and len(self._sums) == DRIFT_WINDOWS:
             states |= np.where(self._drifting(expected) & (states == 0) & (self._least >= 0), DRIFTING, 0)
+        self._tell(states.astype(np.uint8))
+
+    def _tell(self, health: npt.NDArray[np.uint8]) -> None:
+        states = health | np.where(self._masked(), np.uint8(MASKED), np.uint8(0))
         if not np.array_equal(states, self._states):
-            self._states = states.astype(np.uint8)
+            self._states = states
             self._show(self._states)
             self._say("channels", **channels(self._states))
 
@@ -106,5 +118,5 @@ class ChannelMonitor:
 
 def channels(states: npt.NDArray[np.uint8]) -> dict[str, Any]:
     """Indices of the channels in each state, as in `ChannelHealth`."""
-    names = {"silent": SILENT, "stuck": STUCK, "drifting": DRIFTING}
+    names = {"silent": SILENT, "stuck": STUCK, "drifting": DRIFTING, "masked": MASKED}
     return {name: np.flatnonzero(states & bit).tolist() for name, bit in names.items()}

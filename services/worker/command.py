@@ -6,15 +6,16 @@ from typing import Literal
 
 from pydantic import Field
 
-from bmi_decoder.config import OutputFilterSettings, Settings
+from bmi_decoder.config import MaskedChannels, OutputFilterSettings, Settings
 
 
 class SwapCommand(Settings):
-    """Run another decoder or other output filters; the answer comes when that has happened or failed."""
+    """Run another decoder, other output filters or another mask; the answer comes when that has happened or failed."""
 
     revision: int = Field(ge=1, description="What messages will carry.")
     bundle: str = Field(description="Path of the decoder bundle.")
     output_filters: OutputFilterSettings | None = None
+    masked_channels: MaskedChannels = ()
 
 
 class SwapAnswer(Settings):
@@ -56,6 +57,7 @@ class SnapshotAnswer(Settings):
     revision: int = 0
     bundle: str = Field("", description="Path of the decoder bundle.")
     output_filters: OutputFilterSettings | None = Field(None, description="null: those chosen with the decoder.")
+    masked_channels: MaskedChannels = ()
     sequence: int = Field(0, description="Of the next estimate, the first that this state decodes.")
     since_reset: int = Field(0, description="Bins decoded since the last reset.")
     pending: int = Field(0, description="Flags that the next estimate carries in any case.")

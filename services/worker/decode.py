@@ -7,6 +7,8 @@ import math
 from collections import deque
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from pylsl.lib import lib
 
 from bmi_decoder.pipeline import Pipeline
@@ -80,13 +82,23 @@ class BinDecoder:
         self._x, _ = pipeline.engine.rows()
         self.row = self._x[0]
         self._channels = ChannelMonitor(
-            self.row, pipeline.bin_s, lambda: self.lane.pipeline.channel_means, self.event, flight.set_channels
+            self.row,
+            pipeline.bin_s,
+            lambda: self.lane.pipeline.channel_means,
+            lambda: self.masked,
+            self.event,
+            flight.set_channels,
         )
         self.came_whole = self._channels.add
         self.pending = 0
         self.sequence = self.bins_invalid = 0
         self.t_pulled = math.nan
         self.last_bin_at = math.nan
+
+    @property
+    def masked(self) -> npt.NDArray[np.bool_]:
+        """Channels (C,) that make no difference to what is published."""
+        return self.lane.pipeline.masked
 
     def reset(self) -> None:
         """Return to the state before the first bin; the next message says so."""
@@ -100,6 +112,7 @@ class BinDecoder:
         self.lane = lane
         self.pending |= _SWAPPED
         self._flight.set_revision(lane.revision)
+        self._channels.look_at_mask()
 
     def take_requests(self) -> None:
         """Do what other threads have put into `requests`; between two bins, or while none come."""

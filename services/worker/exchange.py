@@ -44,7 +44,10 @@ class Exchange:
     def __init__(self, decoder: BinDecoder, n_values: int, settings: WorkerSettings) -> None:
         self._decoder, self._n_values = decoder, n_values
         self._settle_s, self._probation_s = settings.settle_s, settings.probation_s
-        self._decoded_with = {settings.revision: (settings.bundle, settings.session.output_filters)}
+        session = settings.session
+        self._decoded_with = {
+            settings.revision: (settings.bundle, session.output_filters, session.masked_channels),
+        }
         self._busy = threading.Lock()
         self._swapping_to: int | None = None
         # So that the hot thread's reference is never the last one: giving memory back takes time.
@@ -77,12 +80,13 @@ class Exchange:
         self._decoder.requests.append(request)
         if not request.wait(STALL_S):
             return SnapshotAnswer(outcome="stalled")
-        bundle, output_filters = self._decoded_with[request.revision]
+        bundle, output_filters, masked_channels = self._decoded_with[request.revision]
         return SnapshotAnswer(
             outcome="taken",
             revision=request.revision,
             bundle=bundle,
             output_filters=output_filters,
+            masked_channels=masked_channels,
             sequence=request.sequence,
             since_reset=request.since_reset,
             pending=request.pending,
@@ -122,11 +126,12 @@ class Exchange:
         try:
             bundle = read_bundle(Path(command.bundle))
             _check_fit(bundle.manifest, decoder.lane.pipeline)
-            lane = Lane(Pipeline(bundle, command.output_filters), command.revision, self._n_values)
+            pipeline = Pipeline(bundle, command.output_filters, command.masked_channels)
+            lane = Lane(pipeline, command.revision, self._n_values)
         except BmiError as error:
             return SwapAnswer(outcome="unfit", reason=str(error))
         del bundle
-        self._decoded_with[command.revision] = (command.bundle, command.output_filters)
+        self._decoded_with[command.revision] = (command.bundle, command.output_filters, command.masked_channels)
         # Collection is off while a stream runs. What is older is frozen, so this looks only at what loading has left.
         gc.collect(0)
         self._kept.append(lane)

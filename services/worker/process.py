@@ -42,7 +42,8 @@ def run(path: Path, listing: Listing) -> int:
         return _say(f"{path} is not a worker's settings: {error.errors()[0]['msg']}")
     flight_path, revision = Path(settings.flight), settings.revision
     try:
-        pipeline = Pipeline(read_bundle(Path(settings.bundle)), settings.session.output_filters)
+        session = settings.session
+        pipeline = Pipeline(read_bundle(Path(settings.bundle)), session.output_filters, session.masked_channels)
     except BmiError as error:
         FlightWriter(flight_path, 1.0, 0, revision).set_state(WorkerState.failed, revision, str(error))
         return _say(str(error))

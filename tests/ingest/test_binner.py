@@ -42,6 +42,7 @@ class Sink:
     resets: list[int] = field(default_factory=list)
     """Number of bins before each reset."""
     events: list[dict[str, Any]] = field(default_factory=list)
+    masked: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(N_CHANNELS, bool))
 
     def decode(self, bin_index: int, t_source: float, bin_s: float, flags: int) -> None:
         assert type(flags) is int
@@ -278,6 +279,19 @@ def test_one_channel_that_is_not_finite_is_enough() -> None:
     rig.binner.add(SAMPLE_S)
     assert rig.sink.flags == [Flag.INVALID]
     assert rig.sink.values == [0]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_masked_channel_that_is_not_finite_spoils_nothing(bad: float) -> None:
+    rig = Rig()
+    rig.sink.masked[1] = True
+    rows: list[list[float]] = []
+    rig.sink.decode = lambda index, t_source, bin_s, flags: rows.append([*rig.sink.row, flags])  # type: ignore[method-assign]
+    for slot, sample in enumerate([(1, bad, 3), (bad, bad, 3), (4, 5, 6)], 1):
+        rig.sample[:] = sample
+        rig.binner.add(slot * SAMPLE_S)
+    assert rows == [[1, 0, 3, 0], [0, 0, 0, Flag.INVALID], [4, 5, 6, 0]]
+    assert [event["event"] for event in rig.sink.events] == ["invalid_input"]
 
 
 def test_large_values_are_values() -> None:

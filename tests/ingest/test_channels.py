@@ -19,10 +19,11 @@ class Watched:
     """Five channels with the rates of training, unless a test changes them."""
 
     def __init__(self, expected: npt.NDArray[np.float64] | None = MEANS) -> None:
+        self.masked = np.zeros(len(MEANS), bool)
         self.events: list[dict[str, Any]] = []
         self.shown: list[list[int]] = []
         self.row = np.zeros(len(MEANS), np.float32)
-        self.monitor = ChannelMonitor(self.row, BIN_S, lambda: expected, self.say, self.show)
+        self.monitor = ChannelMonitor(self.row, BIN_S, lambda: expected, lambda: self.masked, self.say, self.show)
         self.rng = np.random.default_rng(1)
 
     def say(self, event: str, **details: Any) -> None:
@@ -50,10 +51,10 @@ def test_a_channel_that_falls_silent_is_named_once_and_so_is_its_return() -> Non
     watched = Watched()
     watched.windows(2)
     watched.windows(3, MEANS * [1, 1, 0, 1, 1])
-    assert watched.events == [{"event": "channels", "silent": [2], "stuck": [], "drifting": []}]
+    assert watched.events == [{"event": "channels", "silent": [2], "stuck": [], "drifting": [], "masked": []}]
     assert watched.shown == [[0, 0, 1, 0, 0]]
     watched.windows(2 * DRIFT_WINDOWS)
-    assert watched.events[-1] == {"event": "channels", "silent": [], "stuck": [], "drifting": []}
+    assert watched.events[-1] == {"event": "channels", "silent": [], "stuck": [], "drifting": [], "masked": []}
 
 
 def test_a_channel_that_hardly_fires_may_be_silent() -> None:
@@ -76,7 +77,7 @@ def test_a_channel_that_always_says_the_same_is_stuck() -> None:
     watched = Watched()
     watched.rng = Constant()  # type: ignore[assignment]
     watched.windows(1)
-    assert watched.events == [{"event": "channels", "silent": [], "stuck": [3], "drifting": []}]
+    assert watched.events == [{"event": "channels", "silent": [], "stuck": [3], "drifting": [], "masked": []}]
 
 
 @pytest.mark.parametrize("factor", [0.3, 3.0])
@@ -84,7 +85,7 @@ def test_a_rate_far_from_that_in_training_drifts(factor: float) -> None:
     watched = Watched()
     watched.windows(DRIFT_WINDOWS)
     watched.windows(DRIFT_WINDOWS, MEANS * [1, 1, 1, factor, 1])
-    assert watched.events[-1] == {"event": "channels", "silent": [], "stuck": [], "drifting": [3]}
+    assert watched.events[-1] == {"event": "channels", "silent": [], "stuck": [], "drifting": [3], "masked": []}
 
 
 @pytest.mark.parametrize("factor", [0.6, 1.6])
@@ -99,4 +100,19 @@ def test_without_training_data_the_first_window_says_what_to_expect() -> None:
     watched.windows(4, MEANS * 5)
     assert watched.events == []
     watched.windows(1, MEANS * [5, 5, 5, 0, 0])
-    assert watched.events == [{"event": "channels", "silent": [3, 4], "stuck": [], "drifting": []}]
+    assert watched.events == [{"event": "channels", "silent": [3, 4], "stuck": [], "drifting": [], "masked": []}]
+
+
+def test_a_masked_channel_is_named_as_such_and_goes_on_being_judged() -> None:
+    watched = Watched()
+    watched.windows(1)
+    watched.masked[3] = True
+    watched.monitor.look_at_mask()
+    assert watched.events == [{"event": "channels", "silent": [], "stuck": [], "drifting": [], "masked": [3]}]
+    watched.windows(1, MEANS * [1, 1, 1, 0, 1])
+    assert watched.events[-1] == {"event": "channels", "silent": [3], "stuck": [], "drifting": [], "masked": [3]}
+    watched.masked[3] = False
+    watched.monitor.look_at_mask()
+    watched.monitor.look_at_mask()
+    assert watched.events[2:] == [{"event": "channels", "silent": [3], "stuck": [], "drifting": [], "masked": []}]
+    assert watched.shown == [[0, 0, 0, 8, 0], [0, 0, 0, 9, 0], [0, 0, 0, 1, 0]]

@@ -30,6 +30,16 @@ def test_state_fields_name_the_elements_of_the_state() -> None:
     assert Executor(program).run([[0, 0]]).tolist() == [[0.5, 1.0, 3.0, 4.0, 5.0]]
 
 
+@pytest.mark.parametrize("n", [1, 7, 8, 40])
+def test_a_constant_partly_overwritten_with_input(n: int) -> None:
+    builder = Builder(n + 2)
+    x = builder.constant(np.arange(n) + 0.1)
+    builder.input_onto(x.window(0, 1), 2)
+    builder.output(x)
+    want = np.float32([[7, *np.arange(1, n) + 0.1]])
+    assert np.array_equal(Executor(builder.build()).run([[5, 6, 7, *[9] * (n - 1)]]), want)
+
+
 def test_outputs_stand_side_by_side() -> None:
     builder = Builder(2)
     x = builder.input()

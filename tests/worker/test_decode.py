@@ -57,7 +57,7 @@ class Bench:
         self.pipeline = Pipeline(read_bundle(write_linear_bundle(folder / "linear.bmi")), FILTERS)
         self.outbox = Outbox()
         flight = folder / "flight"
-        writer = FlightWriter(flight, BIN_S, math.prod(self.pipeline.shape), 5)
+        writer = FlightWriter(flight, BIN_S, math.prod(self.pipeline.shape), 5, N_CHANNELS)
         self.flight = FlightReader(flight)
         self.decoder = BinDecoder("m1", self.pipeline, cast(Publisher, self.outbox), writer, revision=5)
 

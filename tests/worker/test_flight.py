@@ -49,7 +49,7 @@ def test_round_trip(writer: FlightWriter, path: Path) -> None:
     writer.count(10, 9, 8, 7, 6, lsl_clock())
     grants = [RealtimeGrant(option="priority", requested=5, granted=False, why="not permitted: µ")]
     writer.set_realtime(grants)
-    writer.set_channels(np.array([0, 1, 2, 4, 0, 1, 0], np.uint8))
+    writer.set_channels(np.array([0, 1, 2, 12, 0, 1, 8], np.uint8))
     writer.set_stream("late", lsl_clock() - 2, 0.25, (1, 2, 3, 4, 5))
     reader = FlightReader(path)
     status = reader.status()
@@ -73,7 +73,7 @@ def test_round_trip(writer: FlightWriter, path: Path) -> None:
         stream=StreamHealth(
             state="late", for_s=status.stream.for_s, lag_s=0.25, gaps=1, lates=2, losses=3, clock_jumps=4, mismatches=5
         ),
-        channels=ChannelHealth(silent=[1, 5], stuck=[2], drifting=[3]),
+        channels=ChannelHealth(silent=[1, 5], stuck=[2], drifting=[3], masked=[3, 6]),
     )
     assert 2 <= status.stream.for_s < 60
     (found,) = reader.records()

@@ -140,6 +140,28 @@ def test_other_variants_change_the_layout_of_the_message(
     assert np.isnan(records[-1][4:]).all()
 
 
+def test_another_mask_is_swapped_in_between_two_bins(
+    bench: Bench, counts: npt.NDArray[np.uint8], tmp_path: Path
+) -> None:
+    """What comes in a masked channel makes no difference any more, and is seen as it came."""
+    bundle = read_bundle(tmp_path / "linear.bmi")
+    lane = Lane(Pipeline(bundle, FILTERS, (2, 5)), 6, N_VALUES)
+    asked = SwapRequest(6, lane, SETTLE, PROBATION)
+    bench.decoder.requests.append(asked)
+    estimates = bench.decode(counts)
+    switched = 1 + SETTLE
+    assert revisions(estimates) == [5] * switched + [6] * (200 - switched)
+    quiet = counts.copy()
+    quiet[:, [2, 5]] = 0
+    outputs = np.array([estimate.outputs for estimate in estimates])
+    np.testing.assert_array_equal(outputs[:switched], Pipeline(bundle, FILTERS).run(counts)[:switched])
+    np.testing.assert_array_equal(outputs[switched:], Pipeline(bundle, FILTERS).run(quiet[1:])[SETTLE:])
+    np.testing.assert_array_equal(bench.decoder.row, counts[-1])
+    told = [event["masked"] for event in bench.outbox.events if event["event"] == "channels"]
+    assert told == [[2, 5]]
+    assert bench.flight.status().channels.masked == [2, 5]
+
+
 def test_a_reset_makes_everything_cold_again(bench: Bench, counts: npt.NDArray[np.uint8], other: Path) -> None:
     request(bench, other)
     bench.decode(counts[:20])
@@ -288,8 +310,8 @@ def swap_while_decoding(
         hot.join()
 
 
-def command(bundle: Path, revision: int = 6) -> SwapCommand:
-    return SwapCommand(revision=revision, bundle=str(bundle))
+def command(bundle: Path, revision: int = 6, masked: tuple[int, ...] = ()) -> SwapCommand:
+    return SwapCommand(revision=revision, bundle=str(bundle), masked_channels=masked)
 
 
 def test_exchange_back_and_forth(bench: Bench, exchange: Exchange, other: Path, tmp_path: Path) -> None:
@@ -328,6 +350,39 @@ def test_what_does_not_fit_the_stream(
     assert words in answer.reason
     assert not bench.decoder.requests
     assert exchange.state().last_failure == (6, answer.reason)
+
+
+@pytest.mark.parametrize(
+    ("masked", "words"),
+    [((3, 8), "channel 8 cannot be masked: the decoder has 8 channels, 0 to 7"), (tuple(range(8)), "all 8 channels")],
+)
+def test_a_mask_that_does_not_fit(
+    bench: Bench, exchange: Exchange, other: Path, masked: tuple[int, ...], words: str
+) -> None:
+    answer = exchange.swap(command(other, masked=masked))
+    assert answer.outcome == "unfit" and words in answer.reason
+    assert not bench.decoder.requests
+
+
+def test_a_mask_goes_with_its_revision(bench: Bench, exchange: Exchange, other: Path) -> None:
+    """Out with a decoder and back with it, as a copy of the state says."""
+    seen = []
+
+    def snapshot() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(exchange.snapshot)
+            while not bench.decoder.requests:
+                assert not asked.done(), asked.result()
+            bench.decoder.take_requests()
+            answer = asked.result(30)
+        seen.append((answer.revision, answer.masked_channels))
+
+    snapshot()
+    for revision, masked in ((6, (1, 4)), (7, ()), (6, (1, 4))):
+        (answer,) = swap_while_decoding(bench, exchange, np.ones(N_CHANNELS), command(other, revision, masked))
+        assert answer.outcome == "switched"
+        snapshot()
+    assert seen == [(5, ()), (6, (1, 4)), (7, ()), (6, (1, 4))]
 
 
 def test_a_damaged_bundle(bench: Bench, exchange: Exchange, other: Path) -> None:

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from bmi_decoder.machine.assembler import Assembler, Slot
 from bmi_decoder.machine.instruction import UNUSED
+from bmi_decoder.machine.kernels.elementwise import ZERO
 from bmi_decoder.machine.kernels.exact_norm import EXACT_LAYER_NORM
 from bmi_decoder.machine.kernels.linear import ACCUMULATE, FEW, LINEAR, LINEAR_FEW, REPLACE
 from bmi_decoder.machine.kernels.rms_norm import RMS_NORM
@@ -41,6 +42,12 @@ class Dense(Assembler):
             mode=REPLACE if onto is None else ACCUMULATE,
         )
         return y
+
+    def constant(self, values: npt.ArrayLike) -> Slot:
+        """A vector that is the same in every bin: the bias of a product with nothing."""
+        nothing = self.scratch(1)
+        self.emit(ZERO, dst=nothing, n=1)
+        return self.linear(nothing, np.zeros((np.size(values), 1)), values)
 
     def layer_norm(
         self, x: Slot, weight: npt.ArrayLike, bias: npt.ArrayLike, epsilon: float, exact: bool = False
