@@ -262,8 +262,8 @@ class ControlClient(ControlConnection):
     def change_session(self, name: str, if_match: str | None = None, **settings: Any) -> SessionStatus:
         """Change settings of a session: fields of `SessionChange`.
 
-        While the session runs, its decoder and its output filters are swapped; this returns when the worker has
-        switched between two bins, which takes the warm-up of the longest filter and at least a second.
+        While the session runs, its decoder, output filters and masked channels are swapped; this returns when the
+        worker has switched between two bins, which takes the warm-up of the longest filter and at least a second.
 
         Parameters
         ----------

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from bmi_decoder.config import (
     Encryption,
     InputFilterSettings,
+    MaskedChannels,
     OutputFilterSettings,
     RealtimeSettings,
     SessionSettings,
@@ -109,6 +110,7 @@ class RevisionInfo(BaseModel):
     parent: int | None = Field(description="The revision before it, to which a rollback returns; null for the first.")
     decoder: str = Field(description="Id of the decoder; it may have been deleted since.")
     output_filters: dict[str, Any] | None = Field(description="null: those that were chosen with the decoder.")
+    masked_channels: list[int] = Field(description="Channels, from 0, of which it decoded nothing.")
     at: str = Field(description="When it was asked for; ISO 8601, UTC.")
     why: str = Field(examples=["swapped while running"])
     state: Literal["trial", "used", "failed", "rolled_back"] = Field(
@@ -118,15 +120,19 @@ class RevisionInfo(BaseModel):
 
 
 class SessionChange(BaseModel):
-    """Settings to change; what is left out stays as it is. While a session runs: decoder and output filters."""
+    """Settings to change; what is left out stays as it is. While a session runs: decoder, output filters, mask."""
 
-    model_config = {"extra": "forbid", "json_schema_extra": {"examples": [{"decoder": "9f86d081884c7d65"}]}}
+    model_config = {
+        "extra": "forbid",
+        "json_schema_extra": {"examples": [{"decoder": "9f86d081884c7d65"}, {"masked_channels": [3, 17]}]},
+    }
 
     stream: StreamSettings | None = None
     decoder: str | None = None
     output_filters: OutputFilterSettings | None = Field(
         None, description="null returns to the filters that were chosen with the decoder."
     )
+    masked_channels: MaskedChannels | None = Field(None, description="All that are to be masked from now on.")
     gap_policy: Literal["hold", "zero", "reset"] | None = None
     max_gap_s: float | None = None
     max_age_s: float | None = None

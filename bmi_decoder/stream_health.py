@@ -37,3 +37,9 @@ class ChannelHealth(BaseModel):
         [], description="Over 30 s less than half or more than twice the mean count of the decoder's training data."
     )
     masked: list[int] = Field([], description="In whose place the decoder gets a constant, whatever comes.")
+
+    def counted(self) -> dict[str, int]:
+        """How many are in each state; one that is masked counts only as that, because it does no harm."""
+        masked = set(self.masked)
+        troubles = {"silent": self.silent, "stuck": self.stuck, "drifting": self.drifting}
+        return {name: len(set(channels) - masked) for name, channels in troubles.items()} | {"masked": len(masked)}

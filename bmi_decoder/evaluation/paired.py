@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ def paired(
     filters: OutputFilterSettings | None,
     recording: Recording,
     parts: Mapping[str, tuple[int, int]],
+    masked_channels: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Hold two decoders against the true movement in the same bins.
 
@@ -35,6 +36,8 @@ def paired(
     recording : Recording
     parts : mapping of str to (start, stop)
         Stretches of the recording to compare on, by name.
+    masked_channels : sequence of int
+        Of both.
 
     Returns
     -------
@@ -46,9 +49,11 @@ def paired(
     Raises
     ------
     InputError
-        If either does not fit the recording: channels, bin width, outputs.
+        If either does not fit the recording: channels, bin width, outputs; or the mask does not fit.
     """
-    pipelines = {"new": Pipeline(new, filters), "in_use": Pipeline(in_use, filters)}
+    pipelines = {
+        name: Pipeline(bundle, filters, masked_channels) for name, bundle in (("new", new), ("in_use", in_use))
+    }
     decoded: dict[str, Floats] = {}
     for name, pipeline in pipelines.items():
         check_outputs(pipeline, recording)

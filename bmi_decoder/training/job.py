@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from bmi_decoder.bundle import Bundle, read_bundle, write_bundle
-from bmi_decoder.config import InputFilterSettings, OutputFilterSettings, Settings, SplitSettings
+from bmi_decoder.config import InputFilterSettings, MaskedChannels, OutputFilterSettings, Settings, SplitSettings
 from bmi_decoder.errors import BmiError, InputError
 from bmi_decoder.evaluation.paired import paired
 from bmi_decoder.formats import read_recording
@@ -31,6 +31,7 @@ class InUse(Settings):
     decoder: str
     bundle: str
     output_filters: OutputFilterSettings | None
+    masked_channels: MaskedChannels
     report: str
 
 
@@ -85,7 +86,8 @@ def _report_comparison(trained: Bundle, used: InUse, recording: Recording, split
     try:
         first, second = split_bounds(recording, split)
         parts = {"validation": (first, second), "test": (second, recording.n_bins)}
-        told |= paired(trained, read_bundle(Path(used.bundle)), used.output_filters, recording, parts)
+        in_use = read_bundle(Path(used.bundle))
+        told |= paired(trained, in_use, used.output_filters, recording, parts, used.masked_channels)
     except InputError as error:
         told["missing"] = str(error)
     Path(used.report).write_text(json.dumps(told))

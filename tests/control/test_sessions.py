@@ -70,6 +70,14 @@ def test_name_taken(client: TestClient, decoder: str) -> None:
         ),
         ({"endpoint": "tcp://0.0.0.0:5555"}, "endpoint", "BMI_TOKEN"),
         ({"endpoint": "ipc:///tmp/x"}, "endpoint", "tcp://ADDRESS:PORT"),
+        (
+            {"masked_channels": [3, 8]},
+            "masked_channels",
+            "channel 8 cannot be masked: the decoder has 8 channels, 0 to 7",
+        ),
+        ({"masked_channels": list(range(8))}, "masked_channels", "all 8 channels are masked"),
+        ({"masked_channels": [3, 3]}, "masked_channels", "channel 3 is named twice"),
+        ({"masked_channels": [-1]}, "masked_channels.0", "greater than or equal to 0"),
         ({"stream": {}}, "stream.name", "required"),
         ({"name": "../../etc"}, "name", "match pattern"),
         ({"name": "a/b"}, "name", "match pattern"),
@@ -122,6 +130,13 @@ def test_change_counts_revisions_of_what_decodes(client: TestClient, decoder: st
     assert changed["settings"]["gap_policy"] == "zero"
     back = client.patch("/v1/sessions/m1", json={"output_filters": None}).json()
     assert back["variants"] == ["raw", "low_latency"]
+    masked = client.patch("/v1/sessions/m1", json={"masked_channels": [5, 2]}).json()
+    assert (masked["revision"], masked["settings"]["masked_channels"]) == (4, [2, 5])
+    assert client.patch("/v1/sessions/m1", json={"masked_channels": [2, 5]}).json()["revision"] == 4
+    revisions = client.get("/v1/sessions/m1/revisions").json()
+    assert [row["masked_channels"] for row in revisions] == [[], [], [], [2, 5]]
+    undone = client.post("/v1/sessions/m1/rollback").json()
+    assert (undone["revision"], undone["settings"]["masked_channels"]) == (3, [])
     assert client.delete(f"/v1/decoders/{decoder}").status_code == 204
     assert client.delete(f"/v1/decoders/{other}").status_code == 409
 
@@ -135,6 +150,8 @@ def test_change_counts_revisions_of_what_decodes(client: TestClient, decoder: st
         ({"max_gap_s": -1}, "max_gap_s"),
         ({"endpoint": "tcp://0.0.0.0:1"}, "endpoint"),
         ({"output_filters": {"low_latency": {"cutoff_hz": 500}}}, "output_filters.low_latency.cutoff_hz"),
+        ({"masked_channels": [8]}, "masked_channels"),
+        ({"masked_channels": None}, "masked_channels"),
     ],
 )
 def test_bad_change_changes_nothing(client: TestClient, decoder: str, change: dict[str, Any], field: str) -> None:

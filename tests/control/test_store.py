@@ -55,12 +55,15 @@ def test_every_change_is_in_both(store: Store, database: Database) -> None:
         lambda: store.replace_settings("m1", settings("a", gap_policy="zero"), "x"),
         lambda: store.replace_settings("m1", settings("b"), "x"),
         lambda: store.adopt("m1", store.add_trial("m1", settings("a"), "x").revision),
+        lambda: store.replace_settings("m1", settings("a", masked_channels=[3]), "x"),
+        lambda: store.adopt("m1", store.add_trial("m1", settings("a", masked_channels=[5]), "x").revision),
     ):
         given = change()
         assert given == store.session("m1")
         check(store, database)
         tags.add(given.etag)
-    assert len(tags) == 4
+    assert len(tags) == 6
+    assert given.settings.masked_channels == (5,)
     assert given.variants == ("raw", "low_latency")
     assert store.add_session(settings("a")) is None
     store.remove_session("m1")

@@ -79,6 +79,26 @@ def test_decoder_and_filters_are_swapped_and_undone(
     assert (status["pid"], status["restarts"], status["bins_lost"], status["bins_invalid"]) == (live, 0, 0, 0)
 
 
+def test_channels_are_masked_while_it_runs(client: TestClient, session: str, live: int, other: str) -> None:
+    assert client.get(session).json()["channels"]["masked"] == []
+    masked = client.patch(session, json={"masked_channels": [7, 3]})
+    assert masked.status_code == 200, masked.text
+    status = masked.json()
+    assert (status["revision"], status["pid"], status["settings"]["masked_channels"]) == (2, live, [3, 7])
+    assert status["channels"]["masked"] == [3, 7]
+    shown = client.get("/metrics").text
+    assert 'bmi_channels{session="m1",state="masked"} 2.0' in shown
+    # What is not named stays: another decoder is masked as well.
+    assert client.patch(session, json={"decoder": other}).json()["settings"]["masked_channels"] == [3, 7]
+    none = client.patch(session, json={"masked_channels": []}).json()
+    assert (none["revision"], none["channels"]["masked"]) == (4, [])
+    back = client.post(f"{session}/rollback").json()
+    assert (back["revision"], back["settings"]["masked_channels"], back["channels"]["masked"]) == (3, [3, 7], [3, 7])
+    os.kill(live, signal.SIGKILL)
+    again = until(client, session, restarts=1, state="running")
+    assert (again["revision"], again["channels"]["masked"]) == (3, [3, 7])
+
+
 def test_what_cannot_be_swapped(client: TestClient, session: str, live: int, other: str, tmp_path: Path) -> None:
     fixed = client.patch(session, json={"gap_policy": "zero", "decoder": other})
     assert fixed.status_code == 409

@@ -114,7 +114,7 @@ class Training:
                 "session": session.name,
                 "decoder": session.decoder,
                 "bundle": str(self._held(session.decoder, folder, "in_use.bmi")),
-                "output_filters": session.settings.model_dump(mode="json")["output_filters"],
+                **session.settings.model_dump(mode="json", include={"output_filters", "masked_channels"}),
                 "report": str(folder / _COMPARISON),
             }
         path = folder / "train.json"

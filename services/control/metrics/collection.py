@@ -142,7 +142,9 @@ class Metrics:
             labels=["session"],
         )
         channels = GaugeMetricFamily(
-            "bmi_channels", "Channels that are not as they should be.", labels=["session", "state"]
+            "bmi_channels",
+            "Channels that are masked, and others that are not as they should be.",
+            labels=["session", "state"],
         )
         wanted = GaugeMetricFamily("bmi_session_wanted", "Whether a session should run.", labels=["session"])
         age = GaugeMetricFamily("bmi_sample_age_seconds", "Time since the newest bin.", labels=["session"])
@@ -161,8 +163,8 @@ class Metrics:
                     stream.add_metric([status.name, one], status.stream.state == one)
                 if status.stream.lag_s is not None:
                     lag.add_metric([status.name], status.stream.lag_s)
-            for name, indices in {} if status.channels is None else dict(status.channels).items():
-                channels.add_metric([status.name, name], len(indices))
+            for name, n in {} if status.channels is None else status.channels.counted().items():
+                channels.add_metric([status.name, name], n)
         yield from (state, stream, lag, channels, wanted, age, model)
         for field, (name, meaning) in _COUNTERS.items():
             counter = CounterMetricFamily(name, meaning, labels=["session"])

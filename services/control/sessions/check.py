@@ -8,6 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from bmi_decoder.config import FirFilterSettings, SessionSettings
+from bmi_decoder.errors import InputError
+from bmi_decoder.masking import check_masked
 from filters import FilterDesignError, bessel_sos, minimum_width
 from services.control.context import Control
 from services.control.rest.problem import bad_value, invalid_fields
@@ -19,7 +21,7 @@ _BIN_TOLERANCE = 1e-3
 
 
 def check_session(control: Control, settings: SessionSettings) -> None:
-    """Refuse a session without a stored decoder, or whose filters or endpoint cannot be used.
+    """Refuse a session without a stored decoder, or whose filters, mask or endpoint cannot be used.
 
     Raises
     ------
@@ -35,6 +37,7 @@ def check_session(control: Control, settings: SessionSettings) -> None:
         )
     check_endpoint(settings, control.settings.guarded)
     check_filters(settings, decoder)
+    check_mask(settings, decoder)
 
 
 def merged_settings(current: SessionSettings, changes: Mapping[str, Any]) -> SessionSettings:
@@ -111,3 +114,19 @@ def check_filters(settings: SessionSettings, decoder: DecoderRow) -> None:
                 chosen.width,
                 f">= {shortest}",
             )
+
+
+def check_mask(settings: SessionSettings, decoder: DecoderRow) -> None:
+    """Refuse to mask channels that the decoder does not have, or all that it has.
+
+    Raises
+    ------
+    Problem
+        422.
+    """
+    n_channels = int(decoder.manifest["n_channels"])
+    try:
+        check_masked(settings.masked_channels, n_channels)
+    except InputError as error:
+        allowed = f"0 to {n_channels - 1}, not all of them"
+        raise bad_value("masked_channels", str(error), list(settings.masked_channels), allowed) from None

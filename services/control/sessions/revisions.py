@@ -8,9 +8,7 @@ from services.control.rest.etag import Check
 from services.control.rest.problem import Problem
 from services.control.sessions.check import check_session, merged_settings
 from services.control.storage.stored_session import StoredSession
-from services.control.storage.tables import RevisionRow
-
-_LIVE = ("decoder", "output_filters")
+from services.control.storage.tables import REVISED, RevisionRow
 
 
 def swap_target(control: Control, row: StoredSession, change: SessionChange, expected: Check) -> RevisionRow | None:
@@ -19,7 +17,7 @@ def swap_target(control: Control, row: StoredSession, change: SessionChange, exp
     Raises
     ------
     Problem
-        409 if it wants something else than a decoder or output filters, 412 if the session is not as expected, 422 if a
+        409 if it wants something that a revision does not hold, 412 if the session is not as expected, 422 if a
         value cannot be used.
     """
     expected(row)
@@ -28,13 +26,13 @@ def swap_target(control: Control, row: StoredSession, change: SessionChange, exp
     fixed = [
         field
         for field in type(settings).model_fields
-        if field not in _LIVE and getattr(settings, field) != getattr(current, field)
+        if field not in REVISED and getattr(settings, field) != getattr(current, field)
     ]
     if fixed:
         raise Problem(
             409,
             f"{', '.join(fixed)} cannot be changed while session {row.name!r} runs; stop it first: POST "
-            f"/v1/sessions/{row.name}/stop. Only {' and '.join(_LIVE)} can be swapped",
+            f"/v1/sessions/{row.name}/stop. Only {', '.join(REVISED)} can be swapped",
             fields=list(fixed),
             allowed=["stopped", "failed"],
         )

@@ -26,6 +26,7 @@ router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 _SMALL = {"name": "m1", "stream": {"name": "M1", "type": "spikes"}, "decoder": "9f86d081884c7d65"}
 _FULL = _SMALL | {
     "output_filters": {"low_latency": {"cutoff_hz": 6.25}, "high_accuracy": {"cutoff_hz": 6.25, "width": 64}},
+    "masked_channels": [3, 17],
     "gap_policy": "hold",
     "endpoint": "tcp://127.0.0.1:5555",
 }
@@ -34,7 +35,7 @@ NewSession = Annotated[
     Body(
         openapi_examples={
             "small": {"summary": "Everything else by default", "value": _SMALL},
-            "full": {"summary": "Filters and endpoint chosen", "value": _FULL},
+            "full": {"summary": "Filters, mask and endpoint chosen", "value": _FULL},
         }
     ),
 ]
@@ -99,8 +100,8 @@ async def change_session(
 ) -> SessionStatus:
     """Change settings of a session; what is left out stays as it is.
 
-    While it runs, `decoder` and `output_filters` can be changed: the answer comes when the worker has switched
-    between two bins, or says why it has not. Everything else needs a session that is stopped.
+    While it runs, `decoder`, `output_filters` and `masked_channels` can be changed: the answer comes when the worker
+    has switched between two bins, or says why it has not. Everything else needs a session that is stopped.
     """
     supervisor = control.supervisor
     with existing(control, name):

@@ -158,6 +158,7 @@ class Swapper:
             revision=wanted.revision,
             bundle=str(self._places.decoder(wanted.decoder)),
             output_filters=wanted.filters,
+            masked_channels=tuple(wanted.masked_channels),
         )
         try:
             return await ask_swap(session.files.commands, command)

@@ -16,7 +16,7 @@ from services.control.clock import now
 from services.control.rest.paging import Page
 from services.control.storage.database import Database
 from services.control.storage.stored_session import StoredSession
-from services.control.storage.tables import DecoderRow, RevisionRow, RevisionState, SessionRow
+from services.control.storage.tables import REVISED, DecoderRow, RevisionRow, RevisionState, SessionRow
 
 
 class Store:
@@ -149,7 +149,7 @@ class Store:
         def change(session: Session, row: SessionRow) -> None:
             parent, current = row.revision, row.session_settings
             row.settings, row.decoder = settings.model_dump(mode="json"), settings.decoder
-            if (settings.decoder, settings.output_filters) != (current.decoder, current.output_filters):
+            if any(getattr(settings, field) != getattr(current, field) for field in REVISED):
                 row.revision = _add_revision(session, row, parent, why, "used").revision
 
         return self._change(name, change)
@@ -191,7 +191,7 @@ class Store:
                 stored = session.get(DecoderRow, old.decoder) is not None
                 old.held = old.decoder if stored and left == "used" else None
             row.revision, row.decoder = revision, new.decoder
-            row.settings = row.settings | {"decoder": new.decoder, "output_filters": new.output_filters}
+            row.settings = row.settings | {field: getattr(new, field) for field in REVISED}
 
         return self._change(name, change)
 
@@ -256,8 +256,7 @@ def _add_revision(session: Session, row: SessionRow, parent: int | None, why: st
         session=row.name,
         revision=latest + 1,
         parent=parent,
-        decoder=row.decoder,
-        output_filters=row.settings["output_filters"],
+        **{field: row.settings[field] for field in REVISED},
         at=row.created_at if parent is None else now(),
         why=why,
         state=state,

@@ -11,6 +11,9 @@ from bmi_decoder.config import OutputFilterSettings, SessionSettings
 
 RevisionState = Literal["trial", "used", "failed", "rolled_back"]
 
+REVISED = ("decoder", "output_filters", "masked_channels")
+"""Settings of a session that a revision holds, in columns of their names: what can change while it runs."""
+
 
 class Base(DeclarativeBase):
     """What the tables have in common."""
@@ -71,6 +74,7 @@ class RevisionRow(Base):
     parent: Mapped[int | None]
     decoder: Mapped[str]
     output_filters: Mapped[dict[str, Any] | None] = mapped_column(default=None)
+    masked_channels: Mapped[list[int]] = mapped_column(JSON, server_default="[]")
     at: Mapped[str]
     why: Mapped[str]
     state: Mapped[str] = mapped_column(default="used")
