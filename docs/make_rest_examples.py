@@ -93,7 +93,12 @@ def record(http: httpx.Client, folder: Path) -> dict[str, Any]:
     send("readyz", "GET", "/readyz")
     shown = send("metrics", "GET", "/metrics").text.splitlines()[:_LINES]
     recorder.operations["metrics"]["response"] = "\n".join(shown) + "\n"
-    send("change_session", "PATCH", session, json={"output_filters": {"low_latency": {"cutoff_hz": 6}}})
+    send(
+        "change_session",
+        "PATCH",
+        session,
+        json={"output_filters": {"low_latency": {"cutoff_hz": 6}}, "masked_channels": [2]},
+    )
     send("rollback_session", "POST", f"{session}/rollback")
     send("list_revisions", "GET", f"{session}/revisions")
     cursor = http.get(f"{session}/revisions", params={"limit": 1}).links["next"]["url"].rpartition("cursor=")[2]
