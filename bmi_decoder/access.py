@@ -12,7 +12,10 @@ from bmi_decoder.errors import BmiError, InputError
 from bmi_decoder.keys import KeyPair, read_pair, read_public
 
 _CONCLUSIVE = 3
-"""Connections that end without a word before that is taken for an answer: the first may be a worker on its way out."""
+"""Connections that end without a word before that is taken for an answer: the first may be a worker on its way out.
+
+None is an answer where one has worked: while the worker is down, what relays for it takes connections and drops them.
+"""
 
 _FAILED = zmq.Event.HANDSHAKE_FAILED_AUTH | zmq.Event.HANDSHAKE_FAILED_PROTOCOL | zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
 _numbers = itertools.count()
@@ -60,7 +63,7 @@ class Refusals:
 
     def __init__(self, watched: zmq.Socket[bytes], endpoint: str, with_keys: bool) -> None:
         self._watched, self._endpoint, self._with_keys = watched, endpoint, with_keys
-        self._silent = 0
+        self._silent, self._let_in = 0, False
         address = f"inproc://refusals-{next(_numbers)}"
         watched.monitor(address, _FAILED | zmq.Event.HANDSHAKE_SUCCEEDED)
         self.socket: zmq.Socket[bytes] = watched.context.socket(zmq.PAIR)
@@ -80,9 +83,9 @@ class Refusals:
         while self.socket.poll(0):
             said = parse_monitor_message(self.socket.recv_multipart())
             if said["event"] == zmq.Event.HANDSHAKE_SUCCEEDED:
-                self._silent = 0
+                self._let_in = True
                 continue
-            self._silent += said["event"] == zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
+            self._silent += said["event"] == zmq.Event.HANDSHAKE_FAILED_NO_DETAIL and not self._let_in
             if said["event"] == zmq.Event.HANDSHAKE_FAILED_AUTH:
                 raise AccessError(
                     f"{self._endpoint} does not let this key in: it was never allowed there, or is revoked. Who runs "

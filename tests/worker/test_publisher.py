@@ -64,6 +64,24 @@ def test_events_arrive(publisher: Publisher) -> None:
         assert message.event == {"event": "gap", "bins": 3}
 
 
+def test_a_subscriber_outlives_the_worker_behind_a_relay() -> None:
+    """What forwards a port takes connections while the worker is down, and ends them."""
+    publisher = Publisher(LOOPBACK)
+    endpoint, port = publisher.endpoint, int(publisher.endpoint.rpartition(":")[2])
+    with Subscriber(endpoint, topics=ALL_TOPICS) as subscriber:
+        connect(publisher, subscriber)
+        publisher.close()
+        with socket.create_server(("127.0.0.1", port)) as relay:
+            relay.settimeout(10)
+            for _ in range(6):
+                relay.accept()[0].close()
+                while subscriber.receive(0.02) is not None:
+                    pass
+        publisher = Publisher(endpoint)
+        connect(publisher, subscriber)
+    publisher.close()
+
+
 def test_a_subscriber_that_never_reads(publisher: Publisher) -> None:
     """It neither holds the sender up nor fills the memory, and the others receive everything."""
     packer = EstimatePacker((Variant.raw, Variant.low_latency, Variant.high_accuracy), 2)
