@@ -96,7 +96,9 @@ class Subscriber:
         self.close()
 
     def close(self) -> None:
-        """Close the connection; what has not been received is dropped."""
+        """Close the connection, if it is open; what has not been received is dropped."""
+        if self._socket.closed:
+            return
         self._refusals.close()
         self._socket.close()
 

@@ -82,6 +82,11 @@ def test_a_subscriber_outlives_the_worker_behind_a_relay() -> None:
     publisher.close()
 
 
+def test_a_subscriber_may_be_closed_again(publisher: Publisher) -> None:
+    with Subscriber(publisher.endpoint) as subscriber:
+        subscriber.close()
+
+
 def test_a_subscriber_that_never_reads(publisher: Publisher) -> None:
     """It neither holds the sender up nor fills the memory, and the others receive everything."""
     packer = EstimatePacker((Variant.raw, Variant.low_latency, Variant.high_accuracy), 2)
