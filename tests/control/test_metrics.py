@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -11,7 +12,10 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy.exc import OperationalError
 
+from services.control.metrics import collection
+from services.control.metrics.collection import Metrics
 from tests.control.conftest import OpenControl
 from tests.control.support import eventually
 from tests.control.test_supervision import running, session
@@ -57,6 +61,38 @@ def test_a_running_session(client: TestClient, session: str) -> None:
         "publish",
     }
     assert {labels["le"] for labels, _ in first["bmi_end_to_end_latency_seconds_bucket"]} >= {"0.00025", "0.05", "+Inf"}
+
+
+def test_the_database_is_needed_for_jobs_alone(
+    client: TestClient, session: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.post(f"{session}/start")
+    running(client, session)
+    control = client.app.state.control  # type: ignore[attr-defined]
+
+    def fail(*_: object) -> None:
+        raise OperationalError("SELECT", None, OSError("no answer"))
+
+    monkeypatch.setattr(control.job_store, "count", fail)
+    monkeypatch.setattr(control.store, "decoder", fail)
+    found = samples(client)
+    assert found["bmi_end_to_end_latency_seconds_count"][0][1] > 10
+    assert "bmi_jobs" not in found
+    assert "no answer" in caplog.text
+
+
+def test_flight_recorders_are_read_on_after_an_error(
+    open_control: OpenControl, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    reads = itertools.count()
+    monkeypatch.setattr(collection, "_READ_S", 0.01)
+
+    def fail(_: Metrics) -> None:
+        raise OSError(f"read {next(reads)}")
+
+    monkeypatch.setattr(Metrics, "_read", fail)
+    with open_control():
+        eventually(lambda: caplog.text, lambda text: "read 2" in text)
 
 
 def test_what_is_in_deploy_names_only_metrics_that_exist(client: TestClient, session: str) -> None:

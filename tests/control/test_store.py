@@ -32,7 +32,7 @@ def database(url: str) -> Iterator[Database]:
 def store(database: Database) -> Store:
     store = Store(database)
     for name in ("a", "b"):
-        manifest = {"output_filters": FILTERS if name == "a" else {}}
+        manifest = {"bin_s": 0.004, "output_filters": FILTERS if name == "a" else {}}
         store.add_decoder(
             DecoderRow(id=name, sha256=name, size_bytes=1, file_name=name, uploaded_at=now(), manifest=manifest)
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from typing import get_args
 from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from sqlalchemy.exc import DatabaseError
 
 from bmi_decoder.events import HealthEvent, RecordingEvent, SwapEvent, SwapOutcome
 from bmi_decoder.jobs import JobState
@@ -25,6 +27,8 @@ from services.control.storage.store import Store
 
 _READ_S = 20.0
 """Flight recorders hold a minute: read this often, none of it is lost, whoever scrapes and how rarely."""
+
+_log = logging.getLogger(__name__)
 
 _COUNTERS = {
     "bins_in": ("bmi_samples_received", "Bins received complete, since the worker started."),
@@ -87,15 +91,17 @@ class Metrics:
         statuses : list of SessionStatus
             Of all sessions.
         """
-        await self._read()
-        jobs = await asyncio.to_thread(self._job_store.count)
+        self._read()
         metrics = [
             *self._of_sessions(statuses),
             *self._of_inlets(),
             *self._of_bins(),
             *self._of_events(),
-            *self._of_jobs(jobs),
         ]
+        try:
+            metrics += self._of_jobs(await asyncio.to_thread(self._job_store.count))
+        except DatabaseError as error:
+            _log.warning("metrics without jobs, as the database fails: %s", error.orig)
         return generate_latest(_Families(metrics))
 
     async def _listen(self) -> None:
@@ -110,19 +116,20 @@ class Metrics:
     async def _read_regularly(self) -> None:
         while True:
             await asyncio.sleep(_READ_S)
-            await self._read()
+            try:
+                self._read()
+            except Exception:
+                _log.exception("cannot read the flight recorders, trying again")
 
-    async def _read(self) -> None:
+    def _read(self) -> None:
         """Take in what is new in the flight recorders."""
         rows = {row.name: row for row in self._store.sessions()}
         for name in self._figures.keys() - rows.keys():
             del self._figures[name]
         for name, session in self._supervisor.sessions.items():
-            row = rows.get(name)
-            decoder = None if row is None else await asyncio.to_thread(self._store.decoder, row.decoder)
-            found = None if decoder is None else session.records()
-            if decoder is not None and found is not None:
-                self._figures.setdefault(name, Figures()).add(*found, float(decoder.manifest["bin_s"]))
+            found = session.records() if name in rows else None
+            if found is not None:
+                self._figures.setdefault(name, Figures()).add(*found, rows[name].bin_s)
 
     def _of_sessions(self, statuses: list[SessionStatus]) -> Iterator[Metric]:
         build = GaugeMetricFamily("bmi_build_info", "1, with the version of the service.", labels=["version"])

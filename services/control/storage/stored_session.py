@@ -24,6 +24,8 @@ class StoredSession:
         Names settings and revision, in quotes as HTTP wants it.
     variants : tuple of str
         The published forms of each estimate.
+    bin_s : float
+        Of its decoder.
     """
 
     name: str
@@ -36,6 +38,7 @@ class StoredSession:
     last: dict[str, Any] | None
     etag: str
     variants: tuple[str, ...]
+    bin_s: float
 
     @classmethod
     def of(cls, row: SessionRow, decoder: DecoderRow) -> Self:
@@ -53,6 +56,7 @@ class StoredSession:
             last=row.last,
             etag=_etag(row),
             variants=tuple(variant.name for variant in filters.variants),
+            bin_s=float(decoder.manifest["bin_s"]),
         )
 
 
