@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy.exc import OperationalError
 
+from bmi_decoder.events import HealthEvent, RecordingEvent
 from services.control.metrics import collection
 from services.control.metrics.collection import Metrics
 from tests.control.conftest import OpenControl
@@ -93,6 +94,15 @@ def test_flight_recorders_are_read_on_after_an_error(
     monkeypatch.setattr(Metrics, "_read", fail)
     with open_control():
         eventually(lambda: caplog.text, lambda text: "read 2" in text)
+
+
+def test_an_alarm_counts_once(client: TestClient, session: str) -> None:
+    events = client.app.state.control.events  # type: ignore[attr-defined]
+    for state, message in (("armed", "disk full"), ("ended", "disk full"), ("recording", ""), ("armed", "disk full")):
+        events.publish(RecordingEvent(session="m1", state=state, message=message, elapsed_s=0, size_bytes=0, file=None))
+    events.publish(HealthEvent(session="m1", event="gap", details={}))
+    found = eventually(lambda: samples(client), lambda found: "bmi_health_events_total" in found)
+    assert found["bmi_recording_alarms_total"] == [({"session": "m1"}, 2.0)]
 
 
 def test_what_is_in_deploy_names_only_metrics_that_exist(client: TestClient, session: str) -> None:

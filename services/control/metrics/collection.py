@@ -71,6 +71,7 @@ class Metrics:
         self._swaps: Counter[tuple[str, str]] = Counter()
         self._health: Counter[tuple[str, str]] = Counter()
         self._alarms: Counter[str] = Counter()
+        self._alarm: dict[str, str] = {}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -108,8 +109,11 @@ class Metrics:
         async for event in self._events.follow():
             if isinstance(event, SwapEvent) and event.outcome != "started":
                 self._swaps[event.session, event.outcome] += 1
-            elif isinstance(event, RecordingEvent) and event.message:
-                self._alarms[event.session] += 1
+            elif isinstance(event, RecordingEvent):
+                # An alarm is told again with every later state of its recording.
+                if event.message and event.message != self._alarm.get(event.session):
+                    self._alarms[event.session] += 1
+                self._alarm[event.session] = event.message
             elif isinstance(event, HealthEvent):
                 self._health[event.session, event.event] += 1 + event.repeated
 
