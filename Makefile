@@ -16,7 +16,7 @@ export LSLAPICFG ?= $(CURDIR)/deploy/lsl/loopback.cfg
 NEUROBENCH := neurobench==2.3.0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install demo test lint format unit system nightly fuzz-rest demo-decoder constraints clean
+.PHONY: help install demo test lint format unit system nightly faults fuzz-rest demo-decoder constraints clean
 .DEFAULT_GOAL := help
 # The checks share two cores with processes that they time.
 .NOTPARALLEL:
@@ -43,13 +43,16 @@ format: $(STAMP) ## rewrite the code in the house style
 
 # One process more than processors, as many a test waits for a process of its own.
 unit: $(STAMP) ## tests of single parts, and the examples in the docstrings
-	OMP_NUM_THREADS=1 $(BIN)/pytest --ignore=tests/system --numprocesses $$(($$(nproc) + 1)) --dist worksteal --durations 20
+	OMP_NUM_THREADS=1 $(BIN)/pytest --ignore=tests/system --ignore=tests/faults --numprocesses $$(($$(nproc) + 1)) --dist worksteal --durations 20
 
 system: $(STAMP) ## tests that start real processes
 	$(BIN)/pytest tests/system -m 'not nightly' --numprocesses auto --dist worksteal --durations 20
 
-nightly: $(STAMP) ## tests that take minutes each
-	$(BIN)/pytest tests/system -m nightly --timeout 600
+nightly: $(STAMP) ## tests that take minutes each, and everything that can break broken
+	$(BIN)/pytest tests/system tests/faults -m 'nightly or faults' --timeout 600
+
+faults: $(STAMP) ## break everything that can break, measure what comes of it, and write docs/reference/faults.md
+	BMI_FAULTS_PAGE=docs/reference/faults.md $(BIN)/pytest tests/faults --timeout 600
 
 fuzz-rest: $(STAMP) ## 10,000 requests made from the OpenAPI document, valid and not
 	PYTHONPATH=. $(BIN)/python benchmarks/fuzz_rest.py --cases 14500

@@ -83,7 +83,11 @@ class CommandServer:
                 print(f"cannot take a command at {self._path}: {error}; trying again", file=sys.stderr)
                 self._closing.wait(_FAULT_PAUSE_S)
                 continue
-            threading.Thread(target=self._serve, args=(connection,), name="command", daemon=True).start()
+            try:
+                threading.Thread(target=self._serve, args=(connection,), name="command", daemon=True).start()
+            except RuntimeError:
+                # No memory for another thread: one command at a time then.
+                self._serve(connection)
 
     def _serve(self, connection: socket.socket) -> None:
         with connection:

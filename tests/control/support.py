@@ -20,11 +20,20 @@ DEADLINE_S = 20.0
 
 
 def write_linear_bundle(
-    path: Path, gain: float = 1.0, n_channels: int = N_CHANNELS, bin_s: float = BIN_S, unit: str = "m/s"
+    path: Path,
+    gain: float = 1.0,
+    n_channels: int = N_CHANNELS,
+    bin_s: float = BIN_S,
+    unit: str = "m/s",
+    n_hidden: int = 0,
 ) -> Path:
-    """A small decoder that needs no torch: two weighted sums of the channels."""
+    """A decoder that needs no torch: two weighted sums of the channels, by way of many units if it is to be large."""
     builder = Builder(n_channels)
-    builder.output(builder.linear(builder.input(), np.full((2, n_channels), gain)))
+    units = builder.input()
+    if n_hidden:
+        units = builder.linear(units, np.full((n_hidden, n_channels), 1.0))
+        gain /= n_hidden
+    builder.output(builder.linear(units, np.full((2, n_hidden or n_channels), gain)))
     training = TrainingInfo(
         source="test",
         fingerprint="0" * 64,
