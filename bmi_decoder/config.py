@@ -137,7 +137,7 @@ class RealtimeSettings(Settings):
     busy_poll: bool = Field(
         False, description="Wait for a bin that is due without sleeping; for hosts with a processor to spare."
     )
-    cpus: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
+    cpus: tuple[Annotated[int, Field(ge=0, lt=4096)], ...] | None = Field(
         None,
         min_length=1,
         max_length=128,

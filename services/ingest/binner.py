@@ -121,7 +121,8 @@ class Binner:
         sample = self._sample
         np.logical_and.reduce(np.isfinite(sample, self._finite))
         if self._layout.samples_per_bin == 1:
-            self._row[:] = sample  # where it stands already
+            # Not from the sample: one that was dropped stands there, and the row is what a gap holds.
+            self._row[:] = self._row
 
     def _replace_broken(self, stamp: float) -> None:
         """Put zeros where the sample is not finite, or, if that is in a channel that is decoded, everywhere."""

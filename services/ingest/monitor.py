@@ -67,6 +67,7 @@ class StreamMonitor:
         self._sample_s = 0.0
         self._trouble: tuple[StreamState, float] | None = None
         self._drops, self._drop, self._drop_arrived, self._drops_began = 0, math.nan, math.nan, math.nan
+        self._placed, self._stampless = math.nan, False
         self._quickest, self._turn, self._said = math.inf, -math.inf, 0.0
         self._eventful = False
         self.state: StreamState = "searching"
@@ -92,6 +93,9 @@ class StreamMonitor:
 
     def sample(self, stamp: float) -> None:
         """A sample has come, and what it is worth has been done."""
+        if self.arrived == self._drop_arrived:
+            return  # what cannot be placed says nothing of the way here, and is as good as silence
+        self._placed, self._stampless = self.arrived, False
         lag = self.arrived - stamp
         if lag < self._quickest:
             self._quickest = lag
@@ -99,14 +103,14 @@ class StreamMonitor:
             self._look(lag - self._quickest)
 
     def silence(self, now: float) -> bool:
-        """No sample has come for a while; whether the stream is lost, and to be looked for elsewhere."""
-        if math.isnan(self.arrived):
+        """Nothing of use has come for a while, if ever; whether the stream is lost, and to be looked for elsewhere."""
+        if math.isnan(self._placed):
             if self._trouble is None and now - self._since > FIRST_S:
                 self._late(now, silent_s=now - self._since)
             return False
-        silent, least = now - self.arrived, LEAST_SAMPLES * self._sample_s
+        silent, least = now - self._placed, LEAST_SAMPLES * self._sample_s
         if silent > max(LOST_S, least):
-            self.lost(now, f"no sample for {silent:.2f} s, though its connection stands")
+            self.lost(now, f"no sample that can be placed for {silent:.2f} s, though its connection stands")
         elif silent > max(LATE_S, least) and self._trouble is None:
             self._late(now, silent_s=silent)
         return self.state == "lost"
@@ -118,7 +122,7 @@ class StreamMonitor:
         self._losses += 1
         self._said = 0.0
         self._worry("lost", now)
-        silent = None if math.isnan(self.arrived) else now - self.arrived
+        silent = None if math.isnan(self._placed) else now - self._placed
         self._say("lost", reason=reason, silent_s=silent, **stream)
 
     def disturbance(self, event: str, **details: Any) -> None:
@@ -128,6 +132,11 @@ class StreamMonitor:
         elif event == "duplicate":
             self._dropped(**details)
         else:
+            if event == "invalid_stamp":
+                self._drop_arrived = self.arrived
+                if self._stampless:
+                    return  # said of the first of them
+                self._stampless = True
             self._say(event, **details)
 
     def _gap(self, t_source: float, missing_s: float, **details: Any) -> None:
@@ -142,7 +151,8 @@ class StreamMonitor:
             self._say("gap", t_source=t_source, missing_s=missing_s, **details)
 
     def _dropped(self, t_source: float) -> None:
-        follows = abs(t_source - self._drop - self._sample_s) < self._sample_s / 2
+        stands = t_source == self._drop
+        follows = stands or abs(t_source - self._drop - self._sample_s) < self._sample_s / 2
         if not follows:
             self._drops, self._drops_began = 0, self.arrived
         self._drops += 1
@@ -151,7 +161,7 @@ class StreamMonitor:
             return
         self._say("duplicate", t_source=t_source)
         # What is sent again comes in a burst; what comes at its own pace is new, under stamps of the past.
-        if self._drops == _DROPS and self.arrived - self._drops_began > self._sample_s:
+        if self._drops == _DROPS and not stands and self.arrived - self._drops_began > self._sample_s:
             self._jumped(t_source, self._quickest - (self.arrived - t_source))
 
     def _jumped(self, t_source: float, jump_s: float, **details: Any) -> None:
@@ -163,8 +173,6 @@ class StreamMonitor:
     def _look(self, lag: float) -> None:
         """What is not done for every sample."""
         now = self.arrived
-        if now == self._drop_arrived:
-            return  # an old stamp, which says nothing of the way here
         if lag > max(LATE_S, self._said):
             self._late(now, lag_s=lag, samples=round(lag / self._sample_s))
         elif self._trouble is not None and lag < LATE_S / 2:

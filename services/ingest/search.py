@@ -87,6 +87,24 @@ class StreamSearch:
             raise mismatch
         return self.candidate
 
+    def moved(self, old_uid: str, refused: Set[str]) -> pylsl.StreamInfo | None:
+        """The same source under another connection, while the old one, to an outlet of that uid, stands and is silent.
+
+        A rig that pauses is not given up for another of the same name: a source that has an id must have the same one,
+        on the same host, and of one that has none the old outlet must be gone.
+        """
+        infos = [info for info in self._listing.infos() if info.uid() not in refused]
+        if self._last is not None and self._last.source_id:
+            host = self._last.hostname
+            same = [info for info in infos if self._is_back(one := describe(info)) and one.hostname == host]
+            moved = [info for info in same if info.uid() != old_uid]
+            return max(moved, key=lambda info: info.created_at(), default=None)
+        return None if any(info.uid() == old_uid for info in infos) else self.poll(refused)
+
+    def sees(self, uids: Set[str]) -> bool:
+        """Whether any of these outlets is still there."""
+        return any(info.uid() in uids for info in self._listing.infos())
+
     def _is_back(self, stream: VisibleStream | None) -> bool:
         last = self._last
         if stream is None or last is None or not last.source_id:

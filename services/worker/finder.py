@@ -105,7 +105,7 @@ class StreamFinder:
         if self._elsewhere is None:
             self._elsewhere = StreamSearch(self._wanted, self.last)
         try:
-            self._moved_to = self._elsewhere.poll(self._refused | {self._lost})
+            self._moved_to = self._elsewhere.moved(self._lost, self._refused)
         except StreamMismatchError:
             return  # judged, and said, if this connection ends as well
         if self._moved_to is not None:
@@ -125,6 +125,8 @@ class StreamFinder:
             try:
                 # One that is still there after that is alive, and only the connection was lost.
                 info = search.poll(self._refused | {self._lost} if waited < _FORGET_S else self._refused)
+                if waited > _FORGET_S and info is None and not search.settling and not search.sees(self._refused):
+                    self._why_not = ""  # what was refused has gone as well
             except StreamMismatchError as error:
                 if str(error) != self._why_not:
                     self._say_refused(error)

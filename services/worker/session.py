@@ -94,13 +94,13 @@ class Session:
                 self._finder.refuse(info, error)
 
     def _decode_stream(self, info: pylsl.StreamInfo) -> None:
-        self._finder.last = stream = describe(info)
-        inlet = self._finder.connect(info)
+        stream, inlet = describe(info), self._finder.connect(info)
         try:
             description = read_description(inlet.full_info)
             # A swap changes neither.
             pipeline = self.decoder.lane.pipeline
             layout = check_stream(stream, description, pipeline.n_channels, pipeline.bin_s)
+            self._finder.last = stream
             inlet.open(self._binner.connect(layout))
             wanted = self._settings.session.realtime
             punctual = PunctualInlet(
@@ -128,27 +128,28 @@ class Session:
         gc.disable()
         try:
             while not self.stop:
-                stamp = inlet.pull(_POLL_S)
-                if stamp is None:
+                stamp, decoded = inlet.pull(_POLL_S), decoder.sequence
+                if stamp is not None:
+                    decoder.t_pulled = monitor.arrived = local_clock()
+                    binner.add(stamp)
+                    monitor.sample(stamp)
+                    self._flight.count(
+                        binner.bins_in,
+                        decoder.sequence,
+                        binner.bins_lost,
+                        binner.bins_duplicated,
+                        decoder.bins_invalid,
+                        decoder.last_bin_at,
+                    )
+                if decoder.sequence == decoded:
+                    # Also where samples come, and are of no use.
                     self._rest()
                     if monitor.silence(local_clock()):
                         listening = True
                         self._finder.listen()
-                    continue
-                decoder.t_pulled = self._last_sent = monitor.arrived = local_clock()
-                binner.add(stamp)
-                monitor.sample(stamp)
-                if listening:
+                elif listening:
                     listening = False
                     self._finder.stop_listening()
-                self._flight.count(
-                    binner.bins_in,
-                    decoder.sequence,
-                    binner.bins_lost,
-                    binner.bins_duplicated,
-                    decoder.bins_invalid,
-                    decoder.last_bin_at,
-                )
         finally:
             gc.enable()
             gc.unfreeze()
@@ -164,7 +165,7 @@ class Session:
         """What is done while no bin comes; whether the session is to stop."""
         self.decoder.take_requests()
         now = local_clock()
-        if now - self._last_sent >= self._settings.heartbeat_s:
+        if now - max(self._last_sent, self.decoder.last_bin_at) >= self._settings.heartbeat_s:
             self._publisher.send(wire.pack_heartbeat(now, self.decoder.sequence, self.decoder.lane.revision))
             self._last_sent = now
         return self.stop

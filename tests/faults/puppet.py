@@ -11,6 +11,8 @@ each push. Commands, a line each on standard input:
     Stamp so many seconds off from now on.
 ``drift PPM``
     Let the stamps run too fast from now on.
+``freeze``, ``thaw``
+    Give every sample the same stamp; stamp as before again.
 ``value X N``
     Push X on every channel of the next N samples.
 ``again``, ``swapped``
@@ -19,6 +21,7 @@ each push. Commands, a line each on standard input:
 
 from __future__ import annotations
 
+import math
 import queue
 import sys
 import threading
@@ -51,6 +54,7 @@ class _Puppet:
         self._offset_s, self._drift, self._drift_from = 0.0, 0.0, 0.0
         self._value, self._left = 0.0, 0
         self._order: list[int] = []
+        self._frozen: int | None = None
 
     def run(self, commands: queue.SimpleQueue[str]) -> None:
         print("open", flush=True)
@@ -84,6 +88,8 @@ class _Puppet:
                 self._holding, self._next = False, self._now()
             case "offset":
                 self._offset_s = float(values[0])
+            case "freeze" | "thaw":
+                self._frozen = self._next if what == "freeze" else None
             case "drift":
                 self._drift, self._drift_from = float(values[0]) * 1e-6, self._next * SAMPLE_S
             case "value":
@@ -97,9 +103,9 @@ class _Puppet:
         print(pylsl.local_clock(), flush=True)
 
     def _push(self, k: int) -> None:
-        at = k * SAMPLE_S
+        at = (k if self._frozen is None else self._frozen) * SAMPLE_S
         stamp = self._epoch + at + self._offset_s + self._drift * max(0.0, at - self._drift_from)
-        value = value_of(stamp, self._epoch)
+        value = 1.0 if math.isnan(stamp) else value_of(stamp, self._epoch)
         if self._left:
             self._left -= 1
             value = self._value

@@ -109,6 +109,26 @@ def test_stamps_that_jump(offset_s: float, words: str, watch: StartWatch, puppet
     report(f"stamps jump {words}", live.watched.lost(rig), recovered, (detected, "`clock_jump`"))
 
 
+@pytest.mark.parametrize(
+    ("command", "back", "words"), [("freeze", "thaw", "stand still"), ("offset nan", "offset 0", "are no numbers")]
+)
+def test_stamps_that_are_of_no_use(
+    command: str, back: str, words: str, watch: StartWatch, puppet: Puppet, report: Report
+) -> None:
+    live, rig = watch(), puppet()
+    live.watched.wait_good(200)
+    began = rig.tell(command)
+    detected = live.watched.wait_event("lost", since=began)
+    beats = live.watched.heartbeats
+    eventually(lambda: live.watched.heartbeats, lambda now: now > beats + 1)
+    again = rig.tell(back)
+    recovered = live.watched.good_after(again)
+    live.watched.wait_good(200)
+    assert detected < _TELLS_LOSS_S + LOST_S
+    between = (rig.pushed[:, 1] > began) & (rig.pushed[:, 1] < again)
+    report(f"stamps {words}", int(between.sum()), recovered, (detected, "`lost`"), remark="heartbeats go on")
+
+
 def test_a_clock_that_drifts(watch: StartWatch, puppet: Puppet, report: Report) -> None:
     live, rig = watch(), puppet()
     live.watched.wait_good(200)

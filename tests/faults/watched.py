@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bmi_decoder.client import ALL_TOPICS, Subscriber
-from bmi_decoder.wire import Estimate, Flag, Health
+from bmi_decoder.wire import Estimate, Flag, Health, Heartbeat
 from services.processes import Child
 from services.rowlog import RowLogReader
 from tests.control.support import N_CHANNELS
@@ -65,6 +65,7 @@ class Watched(threading.Thread):
         self._ended = threading.Event()
         self.estimates: list[Estimate] = []
         self.events: list[dict[str, Any]] = []
+        self.heartbeats = 0
         self.connected = threading.Event()
         self.start()
 
@@ -77,6 +78,8 @@ class Watched(threading.Thread):
                         self.estimates.append(estimate)
                     case Health() as health:
                         self.events.append(health.event)
+                    case Heartbeat():
+                        self.heartbeats += 1
                     case None:
                         continue
                 self.connected.set()

@@ -428,3 +428,17 @@ def test_every_bin_is_accounted_for(
         assert binner.bins_in + binner.bins_lost == binner.next_bin
     if not sink.resets:
         assert sink.indices == list(range(len(sink.bins)))
+
+
+def test_what_a_gap_holds_is_the_last_bin_and_not_a_sample_that_was_dropped() -> None:
+    """Also if the next bin is rehearsed in between, for which the sample still stands where it was written."""
+    sink = Sink()
+    binner = Binner(sink.row, "hold", 1.0, 1.0, sink, sink.event)
+    sample = binner.connect(StreamLayout(1, SAMPLE_S))
+    for k, stamp in [(1, 1), (2, 2), (1, 1), (5, 5)]:
+        sample[:] = k * np.arange(1, N_CHANNELS + 1)
+        binner.add(stamp * SAMPLE_S)
+        binner.rehearse()
+    assert [(one.first, bool(one.flags & Flag.HELD)) for one in sink.bins] == [
+        (1, False), (2, False), (2, True), (2, True), (5, False)
+    ]  # fmt: skip

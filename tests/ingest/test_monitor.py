@@ -170,6 +170,21 @@ def test_what_comes_back_late_is_late_and_can_be_lost_again() -> None:
     assert live.events[-1]["after"] == "late" and live.counts == (1, 2, 2, 0, 0)
 
 
+@pytest.mark.parametrize("stamp", [math.nan, 99 * SAMPLE_S])
+def test_samples_that_cannot_be_placed_are_as_good_as_silence(stamp: float) -> None:
+    live = Live()
+    live.samples(0, 100)
+    for k in range(100, 200):
+        live.monitor.arrived = k * SAMPLE_S + TRANSPORT_S
+        live.binner.add(stamp)
+        live.monitor.sample(stamp)
+        live.monitor.silence(live.monitor.arrived)
+    assert live.monitor.state == "lost"
+    assert len(live.events) < 10  # said when it begins, and not for every sample
+    live.samples(200, 201)
+    assert live.events[-1]["event"] == "recovered" and live.events[-1]["after"] == "lost"
+
+
 def test_slow_streams_may_be_silent_for_longer() -> None:
     live = Live(sample_s=0.1)
     live.samples(0, 20)

@@ -167,3 +167,25 @@ def test_report(network: Network) -> None:
     )
     network.infos = [Info(M1), Info(M1)]
     assert "visible now: 'M1' (type 'spikes', 96 channels, 250 Hz). Start" in search.report()
+
+
+def test_a_rig_that_is_silent_is_not_given_up_for_another(network: Network) -> None:
+    old, other, elsewhere = Info(M1), Info(OTHER), Info(replace(M1, hostname="another"), 1.0)
+    network.infos = [old, other, elsewhere]
+    search = StreamSearch(StreamSettings(name="M1"), M1)
+    network.now += 10 * SETTLE_S
+    assert search.moved(old.uid(), set()) is None
+    network.infos.append(back := Info(M1, 2.0))
+    assert search.moved(old.uid(), set()) is back
+    assert search.moved(old.uid(), {back.uid()}) is None
+
+
+def test_a_silent_rig_without_an_id_is_given_up_when_its_outlet_is_gone(network: Network) -> None:
+    nameless = replace(M1, source_id="")
+    old, other = Info(nameless), Info(nameless, 1.0)
+    network.infos = [old, other]
+    search = StreamSearch(StreamSettings(name="M1"), nameless)
+    network.now += 10 * SETTLE_S
+    assert search.moved(old.uid(), set()) is None
+    network.infos = [other]
+    assert search.moved(old.uid(), set()) is other
