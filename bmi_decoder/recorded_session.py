@@ -92,7 +92,8 @@ class RecordedSession:
         found = [event for _, event in self.settings if event.get("revision") == revision]
         if not found:
             raise InputError(f"{self.path}: it does not say what revision {revision} was")
-        return found[-1]
+        # Recordings from before there were masks do not mention any.
+        return {"masked_channels": []} | found[-1]
 
 
 def read_session(path: Path | str) -> RecordedSession:

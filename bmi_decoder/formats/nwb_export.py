@@ -282,6 +282,7 @@ def _add_settings(content: Any, session: RecordedSession, bin_s: float, clock: _
             sha256=said["sha256"],
             low_latency=_filter(said["output_filters"].get("low_latency")),
             high_accuracy=_filter(said["output_filters"].get("high_accuracy")),
+            masked_channels=", ".join(map(str, said["masked_channels"])) or "none",
             gap_policy=said["session"]["gap_policy"],
             max_gap_s=float(said["session"]["max_gap_s"]),
         )
@@ -294,6 +295,7 @@ _SETTINGS = {
     "sha256": "Digest of the decoder's file.",
     "low_latency": "Filter behind the decoder; none if off.",
     "high_accuracy": "Filter behind the decoder; none if off.",
+    "masked_channels": "Channels, from 0, in whose place the decoder got a constant.",
     "gap_policy": "What a missing bin became.",
     "max_gap_s": "A longer gap has reset the decoder.",
 }

@@ -136,7 +136,7 @@ class Snapshots(threading.Thread):
 
     def _describe(self, worker: WorkerSettings, answer: SnapshotAnswer) -> None:
         """Write what the worker decodes with, if that is not what it was."""
-        described = (answer.revision, answer.bundle, answer.output_filters, worker.session)
+        described = (answer.revision, answer.bundle, answer.output_filters, answer.masked_channels, worker.session)
         if described == self._described:
             return
         sha256, manifest = self.decoder(Path(answer.bundle))
@@ -150,6 +150,7 @@ class Snapshots(threading.Thread):
             "bin_s": manifest.bin_s,
             "outputs": [[output.name, output.unit] for output in manifest.outputs],
             "output_filters": filters.model_dump(),
+            "masked_channels": answer.masked_channels,
             "session": worker.session.model_dump(),
         }
         self._keep(self._settings_track, settings, "settings")

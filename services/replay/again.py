@@ -118,6 +118,7 @@ def _worker_settings(session: RecordedSession, one: Pass, speed: float, folder: 
         "endpoint": "tcp://127.0.0.1:0",
         "encryption": "none",
         "output_filters": said["output_filters"],
+        "masked_channels": said["masked_channels"],
         "max_gap_s": recorded.max_gap_s / speed,
         "max_age_s": recorded.max_age_s / speed,
         "realtime": {},

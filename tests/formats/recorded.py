@@ -52,8 +52,8 @@ def write_recorded_session(
         "output_filters": {"low_latency": {"order": 4, "cutoff_hz": 6.25, "width": 32}, "high_accuracy": None},
         "session": session.model_dump(),
     }  # fmt: skip
-    for revision in (1, 2):
-        settings.put(said | {"revision": revision})
+    settings.put(said | {"revision": 1})
+    settings.put(said | {"revision": 2, "masked_channels": [3, 7]})
     _put(intake, "M1", "spikes", "float32", [(f"e{k}", "spikes") for k in range(N_CHANNELS)], ends, counts, speed)
     axes = [("x_velocity", "m/s"), ("y_velocity", "m/s")]
     _put(intake, "M1-kinematics", "kinematics", "double64", axes, ends, movement, speed)

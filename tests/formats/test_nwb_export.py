@@ -89,6 +89,7 @@ def test_what_it_holds(recorded: Path, exported: Path) -> None:
         assert filtered.unit == "m/s"
         settings = content.intervals["decoder_settings"].to_dataframe()
         assert settings["revision"].tolist() == [1, 2] and "cutoff_hz 6.25" in settings["low_latency"][0]
+        assert settings["masked_channels"].tolist() == ["none", "3, 7"]
         np.testing.assert_allclose(settings["stop_time"][0], session.estimates["t_source"][299] - BEGIN, atol=1e-6)
         assert content.get_events_table("health_events")["event"][:].tolist() == ["connected"]
         columns = content.processing["misc"]["estimates"].data[:]

@@ -24,6 +24,7 @@ from tests.system.conftest import Control, Rig, Spawn, StartSession
 from tests.system.support import ROOT, Live, Program, eventually
 
 DEMO = ROOT / "services" / "demo" / "demo.bmi"
+MASKED = [0, 17, 18, 95]
 OTHER_FILTERS = {"low_latency": {"order": 2, "cutoff_hz": 8, "width": 24}}
 
 
@@ -84,7 +85,7 @@ def test_a_recorded_session_is_decoded_again_bit_for_bit(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """From the middle of the session, with what came before "record", and through a swap of filters."""
+    """From the middle of the session, with what came before "record", and through a swap of filters and mask."""
     live = start_session(DEMO)
     rig("simulated")
     live.received.until_estimates(200)
@@ -94,7 +95,7 @@ def test_a_recorded_session_is_decoded_again_bit_for_bit(
     assert recorder.status["state"] == "armed"
     before = live.received.estimates[-1].t_source
     assert recorder.tell("start")["state"] == "recording"
-    control.client.change_session(live.name, output_filters=OTHER_FILTERS)
+    control.client.change_session(live.name, output_filters=OTHER_FILTERS, masked_channels=MASKED)
     live.received.until_event("swap")
     live.wait_decoded(for_s=0.4)
     status = recorder.tell("stop")
@@ -115,6 +116,7 @@ def test_a_recorded_session_is_decoded_again_bit_for_bit(
     session = read_session(path)
     about = session.estimates
     assert about["t_source"][0] < before - 0.5 and len(session.settings) == 2
+    assert [session.settings_of(revision)["masked_channels"] for revision in (1, 2)] == [[], MASKED]
     live.received.until(lambda: live.received.sequences[-1] >= about["sequence"][-1])
     sent = {estimate.sequence: estimate for estimate in live.received.estimates}
     for decoded in session.decoded:

@@ -71,7 +71,8 @@ class Swaps:
             if start and (event := events[starts.index(start)])["event"] == "swap":
                 begun[revision] = start - event["shadow_bins"]
             settings = self.settings[revision]
-            pipeline = Pipeline(read_bundle(bundles[settings.decoder]), settings.output_filters)
+            bundle = read_bundle(bundles[settings.decoder])
+            pipeline = Pipeline(bundle, settings.output_filters, settings.masked_channels)
             expected = pipeline.run(rows[begun[revision] : stop])[start - begun[revision] :]
             assert expected.shape[1] == len(estimates[start].variants)
             np.testing.assert_array_equal([one.outputs for one in estimates[start:stop]], expected)
@@ -102,6 +103,7 @@ def test_back_and_forth_at_250_hz(
     swaps.change(decoder=first, output_filters={})
     assert swaps.roll_back().revision == 3
     swaps.change(decoder=first)
+    swaps.change(masked_channels=[2, 6])
     swaps.change(decoder=second, output_filters=None)
     swaps.check(read_recording(recording).counts, {first: linear_bundle, second: other}, 2500)
     assert live.status.restarts == 0
