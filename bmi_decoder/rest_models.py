@@ -78,7 +78,7 @@ class SessionStatus(BaseModel):
     server_key: str | None = Field(
         None, description="The CURVE key that subscribers must know; null unless it runs and publishes encrypted."
     )
-    revision: int = Field(description="Which decoder and filters; from 1, a new one for each change.")
+    revision: int = Field(description="Which decoder, filters and mask; from 1, a new one for each change.")
     etag: str = Field(
         description="Names its settings and revision; a change that sends it as If-Match is made only to these.",
         examples=['"3f0c9b52a7d84e61"'],

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from bmi_decoder.stream_health import ChannelHealth
 from services.ingest.channels import DRIFT_WINDOWS, ChannelMonitor
 
 BIN_S = 0.02
@@ -116,3 +117,8 @@ def test_a_masked_channel_is_named_as_such_and_goes_on_being_judged() -> None:
     watched.monitor.look_at_mask()
     assert watched.events[2:] == [{"event": "channels", "silent": [3], "stuck": [], "drifting": [], "masked": []}]
     assert watched.shown == [[0, 0, 0, 8, 0], [0, 0, 0, 9, 0], [0, 0, 0, 1, 0]]
+
+
+def test_masked_channels_count_only_as_such() -> None:
+    health = ChannelHealth(silent=[1, 5], stuck=[2], drifting=[3], masked=[3, 5, 6])
+    assert health.counted() == {"silent": 1, "stuck": 1, "drifting": 0, "masked": 3}
