@@ -67,7 +67,7 @@ class Intake:
     ----------
     max_bytes : int
         What explains the rest, settings and decoders and clock offsets, has as much room again, which samples never
-        take from it.
+        take from it; alone it may be larger, as a decoder can be.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -96,7 +96,8 @@ class Intake:
         size = sum(len(chunk.content) for chunk in chunks)
         explains = all(chunk.keep or chunk.offset is not None for chunk in chunks)
         with self._changed:
-            if (self._explaining_bytes if explains else self._bytes) + size > self._max_bytes:
+            waiting = self._explaining_bytes if explains else self._bytes
+            if waiting + size > self._max_bytes and (waiting or not explains):
                 for chunk in chunks:
                     self._dropped[chunk.track] = self._dropped.get(chunk.track, 0) + chunk.n_samples
                     self.lost[chunk.track] = self.lost.get(chunk.track, 0) + chunk.n_samples

@@ -204,6 +204,17 @@ def test_samples_take_no_room_from_what_explains_them() -> None:
     assert intake.put(Chunk(track, bytes(1000), 0.0, 10))
 
 
+def test_what_explains_samples_may_be_larger_than_its_room() -> None:
+    """A decoder of hundreds of megabytes would never be in any recording."""
+    intake = Intake(1000)
+    track = Track(1, "a", "b", b"")
+    assert not intake.put(Chunk(track, bytes(1001), 0.0, 1))
+    assert intake.put(Chunk(track, bytes(3000), 0.0, 1, keep="decoder"))
+    assert not intake.put(Chunk(track, bytes(1), 0.0, 1, keep="settings"))
+    intake.take(0)
+    assert intake.put(Chunk(track, bytes(1), 0.0, 1, keep="settings"))
+
+
 def test_writing_does_not_wait_for_syncing(
     start: Callable[..., Running], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
