@@ -8,11 +8,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from bmi_decoder.bundle import Manifest
 from bmi_decoder.clock import lsl_clock
 from bmi_decoder.config import WorkerSettings
 from bmi_decoder.errors import BmiError, InputError
-from bmi_decoder.recording import Output
 from bmi_decoder.subscriber import ALL_TOPICS, AccessError, Subscriber
 from bmi_decoder.wire import Estimate, Health
 from services.keys import KeyFolder
@@ -20,7 +18,7 @@ from services.recorder.estimates import EstimateTracks
 from services.recorder.intake import Intake
 from services.recorder.log import EventTrack
 from services.recorder.lsl_source import CHUNK_S
-from services.recorder.snapshots import Snapshots
+from services.recorder.snapshots import Snapshots, outputs
 from services.worker.flight.reader import FlightReader
 from services.worker.flight.status import WorkerStatus
 
@@ -105,12 +103,15 @@ class SessionSource(threading.Thread):
         lost = 0
         try:
             # A swap changes neither names nor units.
-            self._estimates.outputs = _outputs(self._snapshots.decoder(Path(settings.bundle))[1])
+            self._estimates.outputs = outputs(self._snapshots.decoder(Path(settings.bundle))[1])
         except BmiError as error:
+            # Behind swaps, what the worker was started with may be deleted: it tells what it uses now.
+            self._estimates.outputs = ()
             self._log.put({"event": "no_decoder", "reason": str(error)})
         self._snapshots.follow(settings)
         while not self.stop:
             now = time.monotonic()
+            self._estimates.outputs = self._estimates.outputs or self._snapshots.outputs
             message = subscriber.receive(CHUNK_S / 2)
             if isinstance(message, Estimate):
                 self._estimates.add(message)
@@ -138,7 +139,3 @@ def _subscriber(settings: WorkerSettings, status: WorkerStatus) -> Subscriber:
         return Subscriber(status.endpoint, ALL_TOPICS)
     key = KeyFolder(Path(settings.keys)).service()
     return Subscriber(status.endpoint, ALL_TOPICS, server_key=status.server_key, key=key)
-
-
-def _outputs(manifest: Manifest) -> tuple[Output, ...]:
-    return tuple(Output(output.name, output.unit) for output in manifest.outputs)

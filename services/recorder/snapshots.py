@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from bmi_decoder.bundle import Manifest, read_bundle
 from bmi_decoder.config import WorkerSettings
 from bmi_decoder.errors import BmiError
+from bmi_decoder.recording import Output
 from services.command_socket import ask
 from services.recorder.intake import Intake
 from services.recorder.log import EventTrack
@@ -41,6 +42,8 @@ class Snapshots(threading.Thread):
 
     Attributes
     ----------
+    outputs : tuple of Output
+        Names and units of what the worker that is asked now decodes with; empty until it has said that.
     recording : bool
         Set by the recorder: asks only when it is told to.
     stop : bool
@@ -57,12 +60,13 @@ class Snapshots(threading.Thread):
         self._changed = threading.Condition()
         self._worker: WorkerSettings | None = None
         self._due, self._told = math.inf, ""
+        self.outputs: tuple[Output, ...] = ()
         self.recording = self.stop = False
 
     def follow(self, worker: WorkerSettings | None) -> None:
         """Ask this worker from now on, and at once; None asks nobody."""
         with self._changed:
-            self._worker, self._due = worker, 0.0
+            self._worker, self._due, self.outputs = worker, 0.0, ()
             self._changed.notify()
 
     def soon(self) -> None:
@@ -136,10 +140,13 @@ class Snapshots(threading.Thread):
 
     def _describe(self, worker: WorkerSettings, answer: SnapshotAnswer) -> None:
         """Write what the worker decodes with, if that is not what it was."""
+        sha256, manifest = self.decoder(Path(answer.bundle))
+        with self._changed:
+            if worker is self._worker:
+                self.outputs = outputs(manifest)
         described = (answer.revision, answer.bundle, answer.output_filters, answer.masked_channels, worker.session)
         if described == self._described:
             return
-        sha256, manifest = self.decoder(Path(answer.bundle))
         filters = manifest.output_filters if answer.output_filters is None else answer.output_filters
         settings = {
             "event": "settings",
@@ -160,3 +167,8 @@ class Snapshots(threading.Thread):
         """Write what explains the estimates: without it a recording could not be decoded again."""
         if not track.put(event, keep=key):
             raise BmiError(f"there is no room for the {key}: the disk is too slow")
+
+
+def outputs(manifest: Manifest) -> tuple[Output, ...]:
+    """What a decoder decodes."""
+    return tuple(Output(output.name, output.unit) for output in manifest.outputs)
