@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from bmi_decoder.errors import BmiError, InputError
 from bmi_decoder.keys import KeyPair, public_file, read_pair, read_public, secret_file
-from services.control.storage.places import write_durably
+from services.durable import write_durably
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 """Names of those who may subscribe; each is a file's too."""
@@ -44,10 +46,12 @@ class KeyFolder:
             If they cannot be written.
         """
         self.path.mkdir(mode=0o700, exist_ok=True)
-        self._allowed.mkdir(mode=0o700, exist_ok=True)
-        for name in ("server", "service"):
-            _write_first(self.path / f"{name}.key_secret", secret_file(KeyPair.generate()))
-        self._show_server()
+        with self._alone():
+            self._allowed.mkdir(mode=0o700, exist_ok=True)
+            for path in (self.path / "server.key_secret", self.path / "service.key_secret"):
+                if not path.exists():
+                    write_durably(path, secret_file(KeyPair.generate()).encode())
+            self._show_server()
 
     def server(self) -> KeyPair:
         """What sessions publish with.
@@ -66,8 +70,9 @@ class KeyFolder:
     def rotate(self) -> KeyPair:
         """A new pair of the server, for sessions that are started from now on."""
         pair = KeyPair.generate()
-        write_durably(self.path / "server.key_secret", secret_file(pair).encode())
-        self._show_server()
+        with self._alone():
+            write_durably(self.path / "server.key_secret", secret_file(pair).encode())
+            self._show_server()
         return pair
 
     def allowed(self) -> dict[str, str]:
@@ -90,10 +95,11 @@ class KeyFolder:
         """
         if not NAME.fullmatch(name):
             raise InputError(f"a name has 1 to 64 letters, digits and _.@- after the first, got {name!r}; see --name")
-        known = self.allowed()
-        if known.get(name, public) != public:
-            raise InputError(f"{name!r} is allowed with another key; revoke that first, or give another --name")
-        write_durably(self._allowed / f"{name}.key", public_file(public).encode())
+        with self._alone():
+            known = self.allowed()
+            if known.get(name, public) != public:
+                raise InputError(f"{name!r} is allowed with another key; revoke that first, or give another --name")
+            write_durably(self._allowed / f"{name}.key", public_file(public).encode())
 
     def revoke(self, name: str) -> None:
         """Let a key subscribe no more.
@@ -120,17 +126,16 @@ class KeyFolder:
             return False
 
     def _show_server(self) -> None:
-        write_durably(self.path / "server.key", public_file(self.server().public).encode())
+        path, content = self.path / "server.key", public_file(self.server().public).encode()
+        if not path.exists() or path.read_bytes() != content:
+            write_durably(path, content)
 
-
-def _write_first(path: Path, content: str) -> None:
-    """Write a file for this user alone, unless there is one: of two at once the first one's stays."""
-    if path.exists():
-        return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    write_durably(temporary, content.encode())
-    try:
-        with contextlib.suppress(FileExistsError):
-            os.link(temporary, path)
-    finally:
-        temporary.unlink()
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep others, in this process or another, from writing keys meanwhile."""
+        folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)

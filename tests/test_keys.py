@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,26 @@ def test_a_folder_keeps_its_keys(tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.path.iterdir()) == [
         "allowed", "server.key", "server.key_secret", "service.key_secret",
     ]  # fmt: skip
+
+
+def test_a_folder_is_made_by_several_at_once(tmp_path: Path) -> None:
+    """Sessions that start together, and the command line beside them."""
+    at_once = 4
+    for k in range(10):
+        folder, begin = KeyFolder(tmp_path / f"keys{k}"), threading.Barrier(at_once)
+
+        def create(folder: KeyFolder = folder, begin: threading.Barrier = begin) -> tuple[KeyPair, KeyPair]:
+            begin.wait(20)
+            folder.create()
+            return folder.server(), folder.service()
+
+        with ThreadPoolExecutor(at_once) as pool:
+            found = {future.result() for future in [pool.submit(create) for _ in range(at_once)]}
+        assert found == {(folder.server(), folder.service())}
+        assert len(list(folder.path.iterdir())) == 4
+        shown = (folder.path / "server.key").stat().st_mtime_ns
+        folder.create()
+        assert (folder.path / "server.key").stat().st_mtime_ns == shown
 
 
 def test_names_stay_inside_the_folder(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 from bmi_decoder.errors import BmiError, InputError
 from services.control.clock import now
-from services.control.storage.places import write_durably
+from services.durable import write_durably
 
 Scope = Literal["read", "control"]
 """`read` looks, `control` changes as well."""

@@ -11,9 +11,10 @@ from bmi_decoder.rest_models import DecoderDetail, DecoderInfo
 from services.control.clock import now
 from services.control.rest.problem import Problem, bad_value, not_found
 from services.control.rest.upload import Upload
-from services.control.storage.places import DataDirectory, store_durably, sync
+from services.control.storage.places import DataDirectory
 from services.control.storage.store import Store
 from services.control.storage.tables import DecoderRow
+from services.durable import store_durably, sync
 
 _ID_DIGITS = 16
 

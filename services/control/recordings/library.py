@@ -15,9 +15,10 @@ from services.control.rest.problem import Problem, bad_value, not_found
 from services.control.rest.upload import Upload
 from services.control.storage.disk_threads import on_disk
 from services.control.storage.job_store import JobStore
-from services.control.storage.places import DataDirectory, store_durably, sync
+from services.control.storage.places import DataDirectory
 from services.control.storage.recording_store import RecordingStore
 from services.control.storage.tables import RecordingRow
+from services.durable import store_durably, sync
 
 _ID_DIGITS = 16
 SUFFIXES = sorted({known.suffix for known in FORMATS})

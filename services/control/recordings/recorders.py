@@ -28,8 +28,9 @@ from services.control.sessions.command_link import NoAnswerError, ask
 from services.control.sessions.supervised import wait_until
 from services.control.sessions.worker_process import is_process_of, last_line
 from services.control.storage.disk_threads import on_disk
-from services.control.storage.places import CODE, DataDirectory, SessionFiles, write_durably
+from services.control.storage.places import CODE, DataDirectory, SessionFiles
 from services.control.storage.tables import RecordingRow
+from services.durable import write_durably
 from services.recorder.naming import FileName
 from services.recorder.settings import RecorderCommand, RecorderSettings
 

@@ -14,7 +14,8 @@ from typing import Self
 import psutil
 
 from bmi_decoder.config import WorkerSettings
-from services.control.storage.places import CODE, SessionFiles, write_durably
+from services.control.storage.places import CODE, SessionFiles
+from services.durable import write_durably
 
 WORKER_MODULE = "services.worker"
 _LOG_LIMIT = 2**20
