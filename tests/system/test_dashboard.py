@@ -124,6 +124,8 @@ def test_from_stream_to_cursor_to_swap_to_rollback(
     head.get_by_role("button", name="Roll back").click()
     expect(page.locator("#f-revision")).to_have_text("1")
     expect(page.locator("#events")).to_contain_text("rolled back")
+    client.change_session(stream, masked_channels=[3, 95])
+    expect(page.locator("#activity-note")).to_contain_text("masked: 3, 95")
     # The figure is of the decoder that decodes now.
     expect(page.locator("#f-r2-about")).to_have_text("collecting")
     walk.stop_recording(page)

@@ -24,6 +24,7 @@ export class Activity {
     this.canvas.onChange = () => this.draw();
     this.picture = document.createElement("canvas");
     this.high = 0;
+    this.masked = [];
     this.clear();
     this.drawScale();
   }
@@ -40,6 +41,17 @@ export class Activity {
     this.nChannels = layout.n_channels;
     this.reason = layout.column_s ? "waiting for samples" : "the session's stream is not visible";
     if (!layout.column_s) this.clear();
+    this.draw();
+  }
+
+  // What the worker says of its channels; null while there is none.
+  showHealth(health) {
+    const words = Object.entries(health ?? {}).filter(([, channels]) => channels.length)
+      .map(([state, channels]) => `${state}: ${channels.join(", ")}`).join(" · ");
+    const note = document.getElementById("activity-note");
+    if (note.textContent === words) return;
+    note.textContent = words;
+    this.masked = health?.masked ?? [];
     this.draw();
   }
 
@@ -92,8 +104,12 @@ export class Activity {
     const n = this.columns[0].length;
     context.imageSmoothingEnabled = false;
     context.drawImage(this.picture, LEFT, TOP, width, height);
-    for (const channel of [1, Math.ceil(n / 2), n]) {
-      canvas.text(String(channel), LEFT - 6, TOP + (height * (channel - 0.5)) / n, canvas.colour.quiet, "right");
+    context.fillStyle = canvas.colour.panel;
+    context.globalAlpha = 0.75;
+    for (const channel of this.masked) context.fillRect(LEFT, TOP + (height * channel) / n, width, height / n);
+    context.globalAlpha = 1;
+    for (const channel of [0, Math.floor(n / 2), n - 1]) {
+      canvas.text(String(channel), LEFT - 6, TOP + (height * (channel + 0.5)) / n, canvas.colour.quiet, "right");
     }
     context.save();
     context.translate(10, TOP + height / 2);

@@ -48,6 +48,7 @@ function begin() {
     status(message) {
       timeline.setNow(message.now);
       figures.show(message);
+      activity.showHealth(message.channels);
     },
     gone(message) {
       figures.setState("gone", message.detail);
