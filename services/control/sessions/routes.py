@@ -158,7 +158,9 @@ async def delete_session(name: str, control: ControlDep, expected: IfMatch) -> N
     recorder = await control.recorders.status(name)
     if recorder is not None and recorder.state != "ended":
         raise Problem(409, f"session {name!r} has a recorder; end that first: POST /v1/sessions/{name}/recordings/stop")
-    if not await control.supervisor.remove(name, expected):
+    with existing(control, name):
+        removed = await control.supervisor.remove(name, expected)
+    if not removed:
         raise await _not_while_running(control, name, "deleted")
     control.events.publish(SessionEvent(session=name, action="deleted"))
 
