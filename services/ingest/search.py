@@ -18,6 +18,9 @@ SETTLE_S = 1.0
 """How long the search goes on when something of the wanted name was found: streams answer one after the other, known
 peers last, and the first to answer may be the wrong one."""
 
+UNREACHABLE_S = 0.6
+"""How long an outlet may take to answer: it was asked two or three times by then."""
+
 
 class StreamSearch:
     """Looks for a session's stream in the background, and tells what else is there.
@@ -42,7 +45,7 @@ class StreamSearch:
         self._wanted, self._last = wanted, last
         self._listing = Listing() if listing is None else listing
         self._found_at = math.inf
-        self._polled = False
+        self._polled = self._unreachable = False
         self.candidate: pylsl.StreamInfo | None = None
 
     @property
@@ -91,15 +94,21 @@ class StreamSearch:
         """The same source under another connection, while the old one, to an outlet of that uid, stands and is silent.
 
         A rig that pauses is not given up for another of the same name: a source that has an id must have the same one,
-        on the same host, and of one that has none the old outlet must be gone.
+        on the same host, and of one that has none the old outlet must be gone. The old outlet itself is found where it
+        was out of reach: when it answers again TCP goes on waiting, for as long as the network was cut, and a new
+        connection brings the next sample at once.
         """
         infos = [info for info in self._listing.infos() if info.uid() not in refused]
+        old = [info for info in infos if info.uid() == old_uid]
+        if old and self._unreachable:
+            return old[0]
+        self._unreachable = not old and time.monotonic() - self._listing.began > UNREACHABLE_S
         if self._last is not None and self._last.source_id:
             host = self._last.hostname
             same = [info for info in infos if self._is_back(one := describe(info)) and one.hostname == host]
             moved = [info for info in same if info.uid() != old_uid]
             return max(moved, key=lambda info: info.created_at(), default=None)
-        return None if any(info.uid() == old_uid for info in infos) else self.poll(refused)
+        return None if old else self.poll(refused)
 
     def sees(self, uids: Set[str]) -> bool:
         """Whether any of these outlets is still there."""

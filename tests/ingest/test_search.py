@@ -14,7 +14,7 @@ from bmi_decoder.errors import StreamMismatchError
 from services.ingest import listing
 from services.ingest import search as module
 from services.ingest.lsl import VisibleStream
-from services.ingest.search import SETTLE_S, StreamSearch
+from services.ingest.search import SETTLE_S, UNREACHABLE_S, StreamSearch
 
 M1 = VisibleStream("M1", "spikes", 96, 250.0, "rig-1", "host", "float32")
 OTHER = VisibleStream("M1", "spikes", 96, 250.0, "rig-2", "host", "float32")
@@ -189,3 +189,17 @@ def test_a_silent_rig_without_an_id_is_given_up_when_its_outlet_is_gone(network:
     assert search.moved(old.uid(), set()) is None
     network.infos = [other]
     assert search.moved(old.uid(), set()) is other
+
+
+def test_an_outlet_that_was_out_of_reach_is_connected_to_again(network: Network) -> None:
+    old = Info(M1)
+    search = StreamSearch(StreamSettings(name="M1"), M1)
+    network.now += 0.9 * UNREACHABLE_S
+    assert search.moved(old.uid(), set()) is None
+    network.infos = [old]
+    assert search.moved(old.uid(), set()) is None
+    network.infos = []
+    network.now += 0.2 * UNREACHABLE_S
+    assert search.moved(old.uid(), set()) is None
+    network.infos = [old]
+    assert search.moved(old.uid(), set()) is old
