@@ -13,6 +13,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
 
 from bmi_decoder.client import ControlError
 from bmi_decoder.errors import BmiError, InputError
@@ -201,6 +202,26 @@ def test_a_lost_hold_is_taken_again_or_nothing_is_written(server: str) -> None:
         second.close()
         assert watch.check() == ""
         store.remove_session("m1")
+    engine.dispose()
+    database.close()
+
+
+@pytest.mark.system
+def test_a_hold_that_is_lost_during_a_change_is_noticed(server: str) -> None:
+    database = Database(server)
+    times_held = database.hold()
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with pytest.raises(OperationalError), database.write() as session, engine.connect() as connection:
+        pid = session.scalar(text("SELECT pg_backend_pid()"))
+        connection.execute(text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": pid})
+        session.execute(text("SELECT 1"))
+    second = Database(server)
+    with pytest.raises(DatabaseTakenError), database.write():
+        pass
+    second.close()
+    assert database.hold() == times_held + 1
+    with pytest.raises(BmiError, match="in use by another"):
+        Database(server)
     engine.dispose()
     database.close()
 

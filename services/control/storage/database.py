@@ -111,18 +111,25 @@ class Database:
         """Where changes are made."""
         if self._engine.dialect.name != "postgresql":
             return self._engine
+        if self._holding is not None and self._holding.invalidated:
+            # It broke during a change, would be connected again without a word, and hold nothing.
+            self._lose(self._holding, "its connection broke during a change")
         if self._holding is not None:
             try:
                 self._holding.execute(text("SELECT 1"))
                 self._holding.commit()
                 return self._holding
             except OperationalError as error:
-                _log.warning("the hold on %s is lost, taking it again: %s", self._name, error.orig)
-                self._holding.close()
-                self._holding = None
+                self._lose(self._holding, error.orig)
         self._holding = self._hold()
         self._times_held += 1
         return self._holding
+
+    def _lose(self, holding: Connection, why: object) -> None:
+        """Let go of a connection that holds nothing any more."""
+        _log.warning("the hold on %s is lost, taking it again: %s", self._name, why)
+        holding.close()
+        self._holding = None
 
     def _hold(self) -> Connection:
         """Keep the database for us; the server lets go of it when the connection ends, however it ends."""
