@@ -21,7 +21,7 @@ from services.certify.disk import check_disk, disk_facts
 from services.certify.finding import Finding, passed
 from services.certify.limits import Limits
 from services.certify.loop import LoopFacts, check_loop, loop_facts
-from services.certify.manifest import RigManifest, read_manifest
+from services.certify.manifest import RigManifest, expect, read_manifest, write_manifest
 from services.certify.memory import check_memory, memory_facts
 from services.certify.page import certify_page, write_certificate
 from services.certify.processor import check_processor, processor_facts
@@ -159,18 +159,23 @@ def _loop(name: str, bundle: Bundle, seconds: float, limits: Limits, findings: l
 def _write_manifest(path: Path) -> int:
     if path.exists():
         raise InputError(f"{path} is there already and may have been edited: remove it, or choose another name")
-    from services.certify.manifest import write_manifest
     from services.certify.search import find_all
 
     found = find_all()
-    streams = [one for one in found if not isinstance(one, Finding)]
-    if not streams:
+    if not found:
         raise BmiError(
             "no LSL stream is visible: start the rig, and see docs/how-to/connect-a-rig.md if it runs; "
             f"LSL configuration in force: {os.environ['LSLAPICFG']}"
         )
+    expected = expect(found)
+    for stream, one in zip(found, expected, strict=True):
+        if isinstance(one, Finding):
+            say(f"{one.area}: {one.found}; {one.remedy}")
+        elif not isinstance(stream, Finding):
+            say(f"stream {stream.visible}")
+    streams = [one for one in expected if not isinstance(one, Finding)]
+    if not streams:
+        raise BmiError("none of these streams can be in a manifest")
     write_manifest(path, streams)
-    for one in found:
-        say(f"{one.area}: {one.found}; {one.remedy}" if isinstance(one, Finding) else f"stream {one.visible}")
     say(f"wrote {path}; read it, and certify with --manifest {path}")
     return 0

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from bmi_decoder.config import Settings
 from bmi_decoder.errors import BmiError, InputError
+from services.certify.finding import Finding
 from services.certify.limits import Limits
 
 if TYPE_CHECKING:
@@ -125,35 +126,53 @@ def read_manifest(path: Path) -> RigManifest:
         raise InputError(f"{path}{_first(error, node)}") from None
 
 
-def write_manifest(path: Path, found: Sequence[FoundStream]) -> None:
-    """Write what is there as what is expected.
+def write_manifest(path: Path, streams: Sequence[ExpectedStream]) -> None:
+    """Write a manifest of these streams.
 
     Raises
     ------
     BmiError
         If it cannot be written.
     """
-    streams = [expected(one).model_dump(mode="json", exclude_none=True) for one in found]
-    text = yaml.safe_dump({"streams": streams}, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
+    values = [one.model_dump(mode="json", exclude_none=True) for one in streams]
+    text = yaml.safe_dump({"streams": values}, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
     try:
         path.write_text("# Streams of this rig; remove what need not be as it is here.\n" + text, encoding="utf-8")
     except OSError as error:
         raise BmiError(f"cannot write {path}: {error.strerror}") from None
 
 
-def expected(found: FoundStream) -> ExpectedStream:
-    """A stream as it is."""
+def expect(found: Sequence[FoundStream | Finding]) -> list[ExpectedStream | Finding]:
+    """Each stream as it is, or why no manifest can hold it; of those that are named alike the first can be held."""
+    streams: dict[tuple[str, str, str | None], ExpectedStream] = {}
+    return [one if isinstance(one, Finding) else _expected(one, streams) for one in found]
+
+
+def _expected(found: FoundStream, known: dict[tuple[str, str, str | None], ExpectedStream]) -> ExpectedStream | Finding:
     one, labels, units = found.visible, found.labels, found.units
-    return ExpectedStream(
-        name=one.name,
-        type=one.type,
-        channels=one.n_channels,
-        rate_hz=one.rate_hz,
-        format=one.channel_format,  # type: ignore[arg-type]
-        source_id=one.source_id or None,
-        labels=labels if any(labels) else None,
-        units=(units[0] if len(set(units)) == 1 else units) if any(units) else None,
-    )
+    try:
+        stream = ExpectedStream(
+            name=one.name,
+            type=one.type,
+            channels=one.n_channels,
+            rate_hz=one.rate_hz,
+            format=one.channel_format,  # type: ignore[arg-type]
+            source_id=one.source_id or None,
+            labels=labels if any(labels) else None,
+            units=(units[0] if len(set(units)) == 1 else units) if any(units) else None,
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        what = f"its {first['loc'][0]} is {str(first['input'])[:40]!r}: {first['msg']}"
+        return _left_out(one.name, what, "correct that in the rig's program")
+    if known.setdefault((stream.name, stream.type, stream.source_id), stream) is not stream:
+        what = f"a newer one has its name, type and source_id {one.source_id!r}"
+        return _left_out(one.name, what, "stop the one that is not wanted, or give each a source_id of its own")
+    return stream
+
+
+def _left_out(name: str, why: str, remedy: str) -> Finding:
+    return Finding(name, "manifest", "fail", f"left out of the manifest: {why}", remedy)
 
 
 def _first(error: ValidationError, node: Any) -> str:

@@ -15,7 +15,7 @@ from services.certify.ports import check_ports, port_facts
 from services.certify.search import find_expected
 from services.certify.streams import check_decoder_fits, check_layout, check_route
 from services.certify.timing import check_timing
-from services.certify.watch import watch
+from services.certify.watch import watch, watched_rate_hz
 
 
 def check_rig(
@@ -58,5 +58,5 @@ def check_rig(
             findings.append(one)
             continue
         findings += [check_route(one, discovery.routes), *check_layout(one, wanted, limits)]
-        findings += check_timing(one.visible.name, one.visible.rate_hz, watched[id(one)], limits)
+        findings += check_timing(one.visible.name, watched_rate_hz(one.visible), watched[id(one)], limits)
     return findings

@@ -45,8 +45,8 @@ def find_expected(wanted: Sequence[ExpectedStream], timeout_s: float = SEARCH_S)
 
 
 def find_all(wait_s: float = 2.0 * SETTLE_S) -> list[FoundStream | Finding]:
-    """Everything that answers in this time, ordered by name."""
-    infos = sorted(pylsl.resolve_streams(wait_s), key=lambda info: (info.name(), info.source_id()))
+    """Everything that answers in this time, ordered by name; of streams that are named alike the newest first."""
+    infos = sorted(pylsl.resolve_streams(wait_s), key=lambda info: (info.name(), info.source_id(), -info.created_at()))
     return [_read(info) for info in infos]
 
 

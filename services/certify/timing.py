@@ -19,7 +19,7 @@ _FEWEST = 10
 
 
 def check_timing(name: str, rate_hz: float, watched: Watched, limits: Limits) -> list[Finding]:
-    """Judge a stream of this nominal rate; an irregular one has a clock only."""
+    """Judge a stream that is received at this nominal rate; at 0 it has a clock only."""
     findings = []
     if watched.problem:
         remedy = "its rig or the network broke off: look there, and certify again"

@@ -15,6 +15,7 @@ from pylsl.util import TimeoutError as LslTimeoutError
 
 from services.ingest.found import FoundStream
 from services.ingest.inlet import CONNECT_TIMEOUT_S, SampleInlet, StreamLostError
+from services.ingest.lsl import VisibleStream
 
 _OFFSET_EVERY_S = 0.25
 _FIRST_S = 3.0
@@ -46,6 +47,11 @@ class Watched:
     problem: str = ""
 
 
+def watched_rate_hz(stream: VisibleStream) -> float:
+    """Nominal rate of the samples that are received; 0 where they are irregular or no numbers, and none is."""
+    return 0.0 if stream.channel_format in ("string", "undefined") else stream.rate_hz
+
+
 def watch(streams: Sequence[FoundStream], seconds: float) -> list[Watched]:
     """Watch all of them at once, each in a thread of its own."""
     threads = [_Watch(stream, seconds) for stream in streams]
@@ -70,13 +76,11 @@ class _Watch(threading.Thread):
         return Watched(samples[:, 0], samples[:, 1], np.array(self._offsets), float(span), self._problem)
 
     def run(self) -> None:
-        visible = self._stream.visible
-        regular = visible.rate_hz > 0 and visible.channel_format not in ("string", "undefined")
         try:
             # Estimates of the clock come from an inlet of their own: they wait for answers, and samples do not.
             clock = pylsl.StreamInlet(self._stream.info, max_buflen=1, recover=False)
             self._offsets.append(clock.time_correction(CONNECT_TIMEOUT_S))
-            if regular:
+            if watched_rate_hz(self._stream.visible):
                 self._receive(clock)
             else:
                 end = time.monotonic() + self._seconds

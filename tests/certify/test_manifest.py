@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pylsl
 import pytest
@@ -8,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bmi_decoder.errors import InputError
-from services.certify.manifest import RigManifest, read_manifest, write_manifest
+from services.certify.finding import Finding
+from services.certify.manifest import ExpectedStream, RigManifest, expect, read_manifest, write_manifest
 from services.ingest.description import RigDescription
 from services.ingest.found import FoundStream
 from services.ingest.lsl import VisibleStream
@@ -95,12 +98,38 @@ def test_any_text_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, t
         assert str(path) in str(error)
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
-    visible = VisibleStream('M1: "x" #é', "spikes", 2, 250.0, "rig", "host", "float32")
+def found(labels: tuple[str, ...] = (), units: tuple[str, ...] = (), **visible: Any) -> FoundStream:
     info = pylsl.StreamInfo("any", "spikes", 2, 250.0, "float32", "rig")
-    found = FoundStream(info, visible, RigDescription(), ("a", "b"), ("mV", "mV"))
-    bare = FoundStream(info, VisibleStream("M2", "markers", 1, 0.0, "", "host", "string"), RigDescription(), (), ())
-    write_manifest(tmp_path / "rig.yaml", [found, bare])
-    first, second = read_manifest(tmp_path / "rig.yaml").streams
-    assert (first.name, first.units, first.labels, first.source_id) == (visible.name, "mV", ("a", "b"), "rig")
+    there = VisibleStream("M1", "spikes", 2, 250.0, "rig", "host", "float32")
+    return FoundStream(info, replace(there, **visible), RigDescription(), labels, units)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    name = 'M1: "x" #é'
+    neural = found(("a", "b"), ("mV", "mV"), name=name)
+    bare = found(name="M2", type="markers", n_channels=1, rate_hz=0.0, source_id="", channel_format="string")
+    expected = [one for one in expect([neural, bare]) if isinstance(one, ExpectedStream)]
+    write_manifest(tmp_path / "rig.yaml", expected)
+    assert list(read_manifest(tmp_path / "rig.yaml").streams) == expected
+    first, second = expected
+    assert (first.name, first.units, first.labels, first.source_id) == (name, "mV", ("a", "b"), "rig")
     assert (second.rate_hz, second.format, second.labels, second.source_id) == (0.0, "string", None, None)
+
+
+@pytest.mark.parametrize(
+    ("stream", "why"),
+    [
+        (found(type=""), "its type is '': String should have at least 1 character"),
+        (found(channel_format="undefined"), "its format is 'undefined': Input should be 'float32', "),
+        (found(labels=("a", "b" * 257)), f"its labels is '{'b' * 40}': String should have at most 256 characters"),
+        (found(source_id=""), "a newer one has its name, type and source_id ''"),
+    ],
+)
+def test_what_no_manifest_can_hold_is_left_out(tmp_path: Path, stream: FoundStream, why: str) -> None:
+    lost = Finding("M0", "found", "fail", "it is visible but does not answer", "is its rig alive?")
+    first, other, finding = expect([found(source_id=""), lost, stream])
+    assert isinstance(first, ExpectedStream) and other is lost
+    assert isinstance(finding, Finding) and (finding.area, finding.verdict) == ("M1", "fail")
+    assert f"left out of the manifest: {why}" in finding.found
+    write_manifest(tmp_path / "rig.yaml", [first])
+    assert read_manifest(tmp_path / "rig.yaml").streams == (first,)

@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+import pylsl
 import yaml
 
 from services.certify.finding import Finding
@@ -50,8 +51,10 @@ def test_a_rig_that_is_fit(rig: Rig, tmp_path: Path, stream_name: str) -> None:
 
 def test_a_rig_that_is_not(rig: Rig, tmp_path: Path, stream_name: str) -> None:
     rig(simulated(tmp_path), "--loop").wait_said("waiting")
+    notes = pylsl.StreamOutlet(pylsl.StreamInfo(f"{stream_name}-notes", "notes", 1, 10.0, "string", "notes"))
     wanted = (
         ExpectedStream(name=stream_name, type="spikes", channels=96, rate_hz=50),
+        ExpectedStream(name=f"{stream_name}-notes", type="notes", rate_hz=10, format="string"),
         ExpectedStream(name=f"{stream_name}-missing", type="spikes"),
     )
     manifest = RigManifest(streams=wanted, limits=Limits(**LENIENT))
@@ -65,6 +68,9 @@ def test_a_rig_that_is_not(rig: Rig, tmp_path: Path, stream_name: str) -> None:
     (missing,) = failed(f"{stream_name}-missing")
     assert "no such stream" in missing.found and stream_name in missing.found
     assert "start the rig" in missing.remedy
+    # Samples of a stream of texts are not looked at, though it has a nominal rate.
+    assert failed(f"{stream_name}-notes") == []
+    del notes
 
 
 def test_bad_usage_is_2(tmp_path: Path) -> None:
