@@ -112,3 +112,13 @@ sys.exit(cli.main(["flood"]))
     done = subprocess.run(["bash", "-c", script, "bash", sys.executable, code], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("x", "")
     assert done.returncode == 0
+
+
+def test_commands_beside_a_server_load_none() -> None:
+    code = (
+        "import sys; from bmi_decoder.cli import build_parser\n"
+        "for command in ('certify', 'keys', 'record', 'token'): build_parser(command)\n"
+        "print({'uvicorn', 'uvloop'} & set(sys.modules))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"

@@ -27,7 +27,7 @@ from services.certify.page import certify_page, write_certificate
 from services.certify.processor import check_processor, processor_facts
 from services.certify.rights import check_rights, rights_facts
 from services.certify.table import findings_table, verdict_line
-from services.control.command import DATA_VARIABLE, default_data_dir
+from services.data_directory import DATA_VARIABLE, default_data_dir
 from services.demo.bundle import demo_bundle
 from services.ingest.lsl import configure_lsl
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import platformdirs
 import uvicorn
 import uvloop
 from pydantic import SecretStr
@@ -20,11 +19,11 @@ from pydantic import SecretStr
 from bmi_decoder.errors import BmiError
 from services.control.logs import configure_logs
 from services.control.settings import TOKEN_VARIABLE, ControlSettings, check_access, resolve
+from services.data_directory import DATA_VARIABLE, default_data_dir
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-DATA_VARIABLE = "BMI_DATA_DIR"
 DATABASE_VARIABLE = "BMI_DATABASE"
 _CLOSE_REQUESTS_S = 3
 
@@ -94,12 +93,6 @@ def run(args: argparse.Namespace) -> int:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serving)
     return 0
-
-
-def default_data_dir() -> Path:
-    """$BMI_DATA_DIR, or the user's data directory of this platform."""
-    chosen = os.environ.get(DATA_VARIABLE)
-    return Path(chosen) if chosen else Path(platformdirs.user_data_dir("bmi-decoder", appauthor=False))
 
 
 class _Server(uvicorn.Server):

@@ -9,8 +9,8 @@ from typing import Any
 from bmi_decoder.commands.options import say
 from bmi_decoder.errors import BmiError, InputError
 from bmi_decoder.keys import KeyPair, is_key, read_public, write_pair
-from services.control.command import DATA_VARIABLE, default_data_dir
 from services.control.storage.places import DataDirectory
+from services.data_directory import DATA_VARIABLE, default_data_dir
 from services.keys import NAME, KeyFolder
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from services.control.access.tokens import TokenFile, tokens_path
-from services.control.command import DATA_VARIABLE, default_data_dir
 from services.control.storage.places import DataDirectory
+from services.data_directory import DATA_VARIABLE, default_data_dir
 
 
 def register(subparsers: Any) -> None:

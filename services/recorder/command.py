@@ -10,8 +10,8 @@ from bmi_decoder.commands.options import positive_seconds, say, settings_from
 from bmi_decoder.config import StreamSettings
 from bmi_decoder.errors import InputError
 from bmi_decoder.formats.xdf_chunks import cut_to_whole_chunks
-from services.control.command import DATA_VARIABLE, default_data_dir
 from services.control.storage.places import DataDirectory
+from services.data_directory import DATA_VARIABLE, default_data_dir
 from services.ingest.lsl import configure_lsl
 from services.recorder.naming import FileName
 from services.recorder.settings import RecorderCommand, RecorderSettings
