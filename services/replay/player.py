@@ -12,7 +12,8 @@ import pylsl
 
 from bmi_decoder.formats.xdf_streams import XdfStream
 from services.ingest.description import RigDescription, write_description
-from services.rig.playing import POLL_S, OutletPlayer, sharpen_sleep
+from services.rig.playing import POLL_S, OutletPlayer
+from services.timers import sharpen_timers
 
 _DTYPES: dict[str, type[np.generic]] = {
     "float32": np.float32,
@@ -72,7 +73,7 @@ class StreamPlayer(OutletPlayer):
 
     def play(self) -> None:
         """Push all samples."""
-        sharpen_sleep()
+        sharpen_timers()
         begin = pylsl.local_clock()
         for due, stamp, which, row in zip(
             self._due.tolist(), self._stamps.tolist(), self._which, self._within, strict=True

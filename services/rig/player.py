@@ -7,9 +7,10 @@ from itertools import chain, islice
 
 import pylsl
 
-from services.rig.playing import POLL_S, OutletPlayer, sharpen_sleep
+from services.rig.playing import POLL_S, OutletPlayer
 from services.rig.source import Source
 from services.rowlog import RowLogWriter
+from services.timers import sharpen_timers
 
 
 class Player(OutletPlayer):
@@ -45,7 +46,7 @@ class Player(OutletPlayer):
 
     def play(self) -> None:
         """Push all bins, once."""
-        sharpen_sleep()
+        sharpen_timers()
         start = pylsl.local_clock()
         for ends, counts, kinematics in self._blocks:
             stamps = (start + ends / self._speed).tolist()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import signal
-import sys
 import time
 from abc import ABC, abstractmethod
 from types import FrameType
@@ -18,8 +16,6 @@ LINGER_S = 2.0
 
 POLL_S = 0.2
 """Longest wait before a player looks whether it is to stop."""
-
-_PR_SET_TIMERSLACK = 29
 
 
 class OutletPlayer(ABC):
@@ -83,9 +79,3 @@ def play_until_stopped(player: OutletPlayer, wait: bool) -> bool:
     player.play()
     player.linger()
     return True
-
-
-def sharpen_sleep() -> None:
-    """Let sleeps end when they should: Linux may delay a timer by 50 us to save power, and a rig's clock does not."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)

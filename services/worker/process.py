@@ -18,11 +18,12 @@ from bmi_decoder.pipeline import Pipeline
 from bmi_decoder.wire import Variant
 from services.command_socket import CommandServer
 from services.ingest.listing import Listing
+from services.timers import sharpen_timers
 from services.worker.exchange import Exchange
 from services.worker.flight.layout import WorkerState
 from services.worker.flight.writer import FlightWriter
 from services.worker.publisher import Publisher
-from services.worker.realtime import apply_realtime, sharpen_timers
+from services.worker.realtime import apply_realtime
 from services.worker.session import Session
 from services.worker.snapshot import resume
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import resource
@@ -13,7 +12,6 @@ from bmi_decoder.config import RealtimeSettings
 from bmi_decoder.rest_models import RealtimeGrant
 
 _MCL_CURRENT, _MCL_FUTURE = 1, 2
-_PR_SET_TIMERSLACK = 29
 
 
 def apply_realtime(settings: RealtimeSettings) -> list[RealtimeGrant]:
@@ -61,9 +59,3 @@ _REMEDIES = {
     "priority": "{error}: give the service CAP_SYS_NICE or a limit, in systemd LimitRTPRIO=99",
     "lock_memory": "{error}: give the service CAP_IPC_LOCK or a limit, in systemd LimitMEMLOCK=infinity",
 }
-
-
-def sharpen_timers() -> None:
-    """Let this thread's waits end when they are over, and not up to 50 us later; Linux only, no rights needed."""
-    with contextlib.suppress(AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, ctypes.c_ulong(1), 0, 0, 0)
