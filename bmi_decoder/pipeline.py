@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from bmi_decoder.bin_width import same_bin_width
 from bmi_decoder.bundle import Bundle
 from bmi_decoder.config import BlockFilterSettings, FilterVariant, FirFilterSettings, OutputFilterSettings
 from bmi_decoder.errors import InputError
@@ -57,7 +58,7 @@ def filter_taps(
         If the filter cannot be designed at this bin rate, or was made for another, naming the variant.
     """
     if isinstance(settings, FirFilterSettings):
-        if not np.isclose(settings.bin_s, bin_s, rtol=1e-3):
+        if not same_bin_width(settings.bin_s, bin_s):
             raise InputError(
                 f"{variant} filter was made for bins of {settings.bin_s * 1e3:g} ms, the decoder has bins of "
                 f"{bin_s * 1e3:g} ms; choose a Bessel filter, or the filter that was chosen with the decoder"
@@ -187,7 +188,7 @@ class Pipeline:
                 f"{recording.source or 'recording'} has {recording.n_channels} channels, the decoder was trained "
                 f"on {self.n_channels}"
             )
-        if not np.isclose(recording.bin_s, self.bin_s, rtol=1e-3):
+        if not same_bin_width(recording.bin_s, self.bin_s):
             raise InputError(
                 f"{recording.source or 'recording'} has bins of {recording.bin_s * 1e3:g} ms, the decoder was "
                 f"trained on {self.bin_s * 1e3:g} ms; read it with that bin width or train anew"

@@ -9,8 +9,7 @@ import time
 import traceback
 from pathlib import Path
 
-import numpy as np
-
+from bmi_decoder.bin_width import same_bin_width
 from bmi_decoder.bundle import Manifest, read_bundle
 from bmi_decoder.config import Settings, WorkerSettings
 from bmi_decoder.errors import BmiError
@@ -21,7 +20,6 @@ from services.worker.lane import Lane
 from services.worker.snapshot import SnapshotRequest
 from services.worker.swap import SwapRequest
 
-_BIN_TOLERANCE = 1e-3
 _LOOK_S = 0.25
 STALL_S = 5.0
 """A swap is given up when no bin comes for this long, or for ten bins if that is longer."""
@@ -173,7 +171,7 @@ def _check_fit(new: Manifest, running: Pipeline) -> None:
     """
     if new.n_channels != running.n_channels:
         raise BmiError(f"it was trained on {new.n_channels} channels, the running stream has {running.n_channels}")
-    if not np.isclose(new.bin_s, running.bin_s, rtol=_BIN_TOLERANCE):
+    if not same_bin_width(new.bin_s, running.bin_s):
         raise BmiError(f"it has bins of {new.bin_s * 1e3:g} ms, the running session of {running.bin_s * 1e3:g} ms")
     outputs = [(output.name, output.unit) for output in new.outputs]
     published = [(output.name, output.unit) for output in running.outputs]

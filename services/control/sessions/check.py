@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from bmi_decoder.bin_width import same_bin_width
 from bmi_decoder.config import FirFilterSettings, SessionSettings
 from bmi_decoder.errors import InputError
 from bmi_decoder.masking import check_masked
@@ -16,8 +17,6 @@ from services.control.rest.problem import bad_value, invalid_fields
 from services.control.rest.validation import field_errors
 from services.control.settings import TOKEN_VARIABLE
 from services.control.storage.tables import DecoderRow
-
-_BIN_TOLERANCE = 1e-3
 
 
 def check_session(control: Control, settings: SessionSettings) -> None:
@@ -85,7 +84,7 @@ def check_filters(settings: SessionSettings, decoder: DecoderRow) -> None:
     for variant, chosen in settings.output_filters.items():
         field = f"output_filters.{variant}"
         if isinstance(chosen, FirFilterSettings):
-            if abs(chosen.bin_s / bin_s - 1) > _BIN_TOLERANCE:
+            if not same_bin_width(chosen.bin_s, bin_s):
                 raise bad_value(
                     f"{field}.bin_s",
                     f"must be the bin width of decoder {decoder.id!r}, {bin_s:g} s, got {chosen.bin_s:g}",
