@@ -16,7 +16,7 @@ export LSLAPICFG ?= $(CURDIR)/deploy/lsl/loopback.cfg
 NEUROBENCH := neurobench==2.3.0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install demo test lint format unit system nightly faults fuzz-rest demo-decoder constraints clean
+.PHONY: help install demo test lint format unit system nightly faults soak fuzz-rest demo-decoder constraints clean
 .DEFAULT_GOAL := help
 # The checks share two cores with processes that they time.
 .NOTPARALLEL:
@@ -53,6 +53,10 @@ nightly: $(STAMP) ## tests that take minutes each, and everything that can break
 
 faults: $(STAMP) ## break everything that can break, measure what comes of it, and write docs/reference/faults.md
 	BMI_FAULTS_PAGE=docs/reference/faults.md $(BIN)/pytest tests/faults --timeout 600
+
+soak: $(STAMP) ## half an hour of swaps, recordings, subscribers and faults at random (SECONDS=..., SEED=...)
+	mkdir -p build
+	$(BIN)/python -m benchmarks.soak --seconds $(or $(SECONDS),1800) $(if $(SEED),--seed $(SEED)) --picture build/soak.png
 
 fuzz-rest: $(STAMP) ## 10,000 requests made from the OpenAPI document, valid and not
 	PYTHONPATH=. $(BIN)/python benchmarks/fuzz_rest.py --cases 14500

@@ -11,11 +11,9 @@ anything is left behind. It ends with status 1 where something was lost.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import itertools
 import os
 import random
-import socket
 import sys
 import tempfile
 import threading
@@ -25,8 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
+from benchmarks.live_system import LiveSystem, until
 from bmi_decoder.client import ControlClient, ControlError
 from bmi_decoder.commands.options import say, write_json
 from bmi_decoder.errors import BmiError
@@ -34,12 +31,9 @@ from bmi_decoder.recorded_session import read_session
 from bmi_decoder.subscriber import Subscriber
 from bmi_decoder.wire import Estimate
 from services.bench.columns import line
-from services.control.storage.places import DataDirectory
 from services.demo.bundle import demo_bundle
 from services.ingest.lsl import configure_lsl
-from services.processes import Child
 
-_WELL_S = 60.0
 _RANDOM_S = 2.0
 _POLL_S = 0.02
 _TARGETS = ("control", "worker", "recorder")
@@ -175,95 +169,11 @@ class Changes(threading.Thread):
             self._client.delete_session("made")
 
 
-class Rig:
-    """Everything that runs, and how each of the three is killed and comes back."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.places = folder, DataDirectory.create(folder / "data")
-        self.port, self.endpoint = _free_port(), f"tcp://127.0.0.1:{_free_port()}"
-        self.client = ControlClient(f"http://127.0.0.1:{self.port}", timeout_s=60.0)
-        stream = f"kills-{os.getpid()}"
-        self.rig = Child("rig", ["-m", "bmi_decoder.cli", "rig", "simulated", "--stream", stream], folder)
-        self.control = self._serve()
-        _until(self.client.healthy, "the control plane answers")
-        bundle = folder / "demo.bmi"
-        bundle.write_bytes(Path(demo_bundle()).read_bytes())
-        decoder = self.client.upload_decoder(bundle).id
-        self.client.create_session("live", stream, decoder, endpoint=self.endpoint)
-        self.client.create_session("resting", stream, decoder)
-        self.client.start_session("live")
-        _until(self.decodes, "the session decodes")
-        self.client.record_session("live")
-
-    def _serve(self) -> Child:
-        arguments = ["serve", "--port", str(self.port), "--data-dir", str(self.places.root)]
-        return Child("control", ["-m", "bmi_decoder.cli", *arguments], self.folder)
-
-    def decodes(self) -> bool:
-        """Whether the session runs, as REST has it, and has new data."""
-        try:
-            status = self.client.session("live")
-        except ControlError:
-            return False
-        return status.state == "running" and (status.last_bin_age_s or 9.0) < 0.5 and status.bins_decoded > 0
-
-    def records(self) -> bool:
-        """Whether it is recorded, as REST has it."""
-        try:
-            recorder = self.client.recorder("live")
-        except ControlError:
-            return False
-        return recorder is not None and recorder.state == "recording" and not recorder.waiting_for
-
-    def kill_control(self) -> None:
-        """And start another one at once."""
-        self.control.process.kill()
-        self.control.stop()
-        self.control = self._serve()
-
-    def kill_worker(self) -> None:
-        """Returns when there is another one."""
-        pid = self.client.session("live").pid
-        assert pid is not None
-        os.kill(pid, 9)
-        _until(lambda: self.client.session("live").pid not in (pid, None), "the worker is another one")
-
-    def kill_recorder(self) -> float:
-        """Gives when."""
-        recorder = self.client.recorder("live")
-        assert recorder is not None
-        os.kill(recorder.pid, 9)
-        return time.monotonic()
-
-    def stored(self) -> Path:
-        """The file that a killed recorder has left, from the stored recordings."""
-        recording = self.client.stop_recording("live").recording
-        path = self.folder / "killed.xdf"
-        self.client.download_recording(recording.id, path)
-        return path
-
-    def left_behind(self) -> list[str]:
-        """What is still there when all has been ended."""
-        self.client.stop_recording("live")
-        self.client.stop_session("live")
-        self.client.close()
-        for child in (self.control, self.rig):
-            child.stop()
-        processes = [f"process {one.pid}" for one in _processes(self.places.root)]
-        files = [str(path) for path in (self.places.flights,) if path is not None and path.exists()]
-        return [*processes, *files, *map(str, self.places.uploads.iterdir())]
-
-    def end(self) -> None:
-        """End whatever still runs."""
-        for child in (self.control, self.rig):
-            child.stop()
-        for process in _processes(self.places.root):
-            process.kill()
-
-
 def run(kills: int, seed: int, folder: Path) -> dict[str, Any]:
-    rng, rig = random.Random(seed), Rig(folder)
+    rng, rig = random.Random(seed), LiveSystem(folder, ["simulated"], [demo_bundle()])
     try:
+        rig.client.create_session("resting", rig.stream, rig.decoders[0])
+        rig.client.record_session("live")
         listener = Listener(rig.endpoint)
         changes = Changes(f"http://127.0.0.1:{rig.port}", ("live", "resting"))
         changes.check(rig.client)
@@ -285,21 +195,21 @@ def run(kills: int, seed: int, folder: Path) -> dict[str, Any]:
     }
 
 
-def _kill(target: str, rig: Rig, listener: Listener, changes: Changes, rng: random.Random) -> Kill:
-    _until(lambda: rig.decodes() and rig.records(), "all is well")
+def _kill(target: str, rig: LiveSystem, listener: Listener, changes: Changes, rng: random.Random) -> Kill:
+    until(lambda: rig.decodes() and rig.records(), "all is well")
     time.sleep(rng.uniform(0.0, _RANDOM_S))
     lost, began = listener.lost, time.monotonic()
     recording_lost = None
     match target:
         case "control":
             rig.kill_control()
-            _until(rig.decodes, "the control plane shows the session")
+            until(rig.decodes, "the control plane shows the session")
         case "worker":
             rig.kill_worker()
-            _until(rig.decodes, "the session decodes again")
+            until(rig.decodes, "the session decodes again")
         case "recorder":
             killed_at = rig.kill_recorder()
-            _until(lambda: _ended(rig.client), "the recorder has ended")
+            until(lambda: _ended(rig.client), "the recorder has ended")
             with changes.turn:
                 before = changes.may_be["recordings"]
                 path = rig.stored()
@@ -323,30 +233,6 @@ def _kill(target: str, rig: Rig, listener: Listener, changes: Changes, rng: rand
 def _ended(client: ControlClient) -> bool:
     recorder = client.recorder("live")
     return recorder is not None and recorder.state == "ended"
-
-
-def _until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + _WELL_S
-    while not condition():
-        if time.monotonic() > deadline:
-            raise BmiError(f"after {_WELL_S:g} s it is not so that {what}")
-        time.sleep(_POLL_S)
-
-
-def _processes(root: Path) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if process.pid != os.getpid() and any(str(root) in part for part in process.cmdline()):
-                found.append(process)
-    return found
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 _COLUMNS = (

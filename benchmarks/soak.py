@@ -1,177 +1,336 @@
-"""Minutes of traffic through a real worker: whether every bin arrives once and in order, and how late.
+"""Half an hour in the life of a session, with everything that may happen to it, at random: whether anything is lost.
 
-``python benchmarks/soak.py [--seconds S] [--bundle BUNDLE] [--json FILE]`` plays a simulated subject (the demo's, 96
-channels, 250 bins/s) from a rig process over LSL into a worker process, and receives its estimates over ZeroMQ in a
-third process. Latency is from the push to the reception. Everything stays on the loopback interface.
+``python -m benchmarks.soak [--seconds S --seed N --picture FILE --json FILE]`` plays 1,000 samples a second of 96
+channels from a rig process over LSL into a session, and receives its estimates in a third process. Meanwhile decoders
+and filters are swapped, recordings made and read, subscribers come and go, and now and then something is broken: rig,
+worker, recorder or control plane killed, rig or worker stopped for a while, processors taken. Every sample is accounted
+for. It ends with status 1 if one is missing, or doubled, that no fault explains; if decoding did not go on in time
+after a fault; if a recording lacks something; if the worker's memory grows; or if anything is left behind.
 """
 
 from __future__ import annotations
 
 import argparse
+import collections
 import contextlib
+import math
 import os
-import platform
+import random
+import signal
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 
-from bmi_decoder.bundle import read_bundle
-from bmi_decoder.commands.options import write_json
-from bmi_decoder.config import SessionSettings, StreamSettings, WorkerSettings
-from bmi_decoder.errors import BmiError, InputError
+from benchmarks.live_system import LiveSystem, until
+from benchmarks.soak_account import Account, Fault, account
+from benchmarks.soak_picture import draw
+from bmi_decoder.bundle import write_bundle
+from bmi_decoder.client import ControlError, Subscriber
+from bmi_decoder.clock import lsl_clock
+from bmi_decoder.commands.options import say, write_json
+from bmi_decoder.errors import BmiError
 from bmi_decoder.formats import write_npz
-from bmi_decoder.pipeline import Pipeline
-from bmi_decoder.simulation import SubjectSettings, provenance, simulate
-from bmi_decoder.wire import Flag
-from services.demo.bundle import LIVE_SEED, SUBJECT, demo_bundle
+from bmi_decoder.recorded_session import read_session
+from bmi_decoder.recording import Output, Recording
+from services.bench.host import host
+from services.bench.untrained import untrained_bundle
 from services.ingest.lsl import configure_lsl
-from services.listener import COLUMNS
-from services.processes import Child, running
+from services.processes import Child
 from services.rowlog import RowLogReader
-from services.worker.flight.reader import FlightReader
 
-T = TypeVar("T")
+RATE_HZ, N_CHANNELS = 1000.0, 96
+_VARIANTS, _OUTPUTS = 3, 2
+_PLAYED_S = 20.0
+_RESUMES_S, _RESTARTS_S = 1.0, 3.0
+_SETTLED_S = 60.0
+"""The memory of a worker that lives longer is judged: queues have been full once, and every page was touched."""
 
-_FILLED = int(Flag.HELD | Flag.ZEROED)
-_START_S = 30.0
-_QUIET_S = 3.0
-
-
-def run(bundle_path: Path, seconds: float, folder: Path) -> dict[str, Any]:
-    """Play, receive, account."""
-    bundle = read_bundle(bundle_path)
-    pipeline = Pipeline(bundle)
-    recording, flight = folder / "recording.npz", folder / "flight"
-    subject = SubjectSettings(subject_seed=SUBJECT, seed=LIVE_SEED, bin_s=pipeline.bin_s)
-    write_npz(simulate(subject, seconds), recording, provenance(subject, seconds))
-    stream = f"soak-{os.getpid()}"
-    session = SessionSettings(name="soak", stream=StreamSettings(name=stream), decoder="soak")
-    settings = folder / "settings.json"
-    settings.write_text(WorkerSettings(session=session, bundle=str(bundle_path), flight=str(flight)).model_dump_json())
-    with contextlib.ExitStack() as stack:
-
-        def start(name: str, *arguments: str | Path) -> Child:
-            return stack.enter_context(running(name, [str(argument) for argument in arguments], folder))
-
-        worker = start("worker", "-m", "services.worker", settings)
-        recorder = _eventually(worker, lambda: _opened(FlightReader, flight))
-        _eventually(worker, lambda: recorder.status().endpoint or None)
-        estimates_log, pushes_log = folder / "estimates", folder / "pushes"
-        shape = [str(size) for size in pipeline.shape]
-        listener = start("listener", "-m", "services.listener", recorder.status().endpoint, estimates_log, *shape)
-        listener.next_line()
-        rig = start("rig", "-m", "bmi_decoder.cli", "rig", recording, "--stream", stream, "--push-log", pushes_log)
-        pushes, estimates = _follow(
-            rig,
-            _eventually(rig, lambda: _opened(RowLogReader, pushes_log)),
-            RowLogReader(estimates_log),
-            [worker, listener],
-        )
-        status, latency = recorder.status(), recorder.latency_us()
-    return {
-        "seconds": seconds,
-        "channels": pipeline.n_channels,
-        "bins_per_s": round(1 / pipeline.bin_s, 3),
-        "decoder": bundle.manifest.decoder,
-        **account(pushes, estimates, pipeline.bin_s),
-        "worker": {
-            "bins_in": status.bins_in,
-            "bins_decoded": status.bins_decoded,
-            "bins_lost": status.bins_lost,
-            "bins_duplicated": status.bins_duplicated,
-            "last_minute_source_to_publish_us": None
-            if latency is None
-            else {name: round(value, 1) for name, value in latency.items()},
-        },
-        "machine": {
-            "cores": os.cpu_count(),
-            "load_average": [round(value, 2) for value in os.getloadavg()],
-            "python": platform.python_version(),
-            "system": platform.platform(),
-        },
-    }
+_GROWTH_MB = 2.0
+_DECODERS = ("lstm", "gru")
+_PERCENTILES = (("p50", 50), ("p99", 99), ("p99.9", 99.9), ("max", 100))
+_CUTOFFS_HZ = (4.0, 6.25, 9.0, 12.0)
 
 
-def account(pushes: npt.NDArray[np.float64], estimates: npt.NDArray[np.float64], bin_s: float) -> dict[str, Any]:
-    """Hold what was received against what was pushed.
+class Soak:
+    """The system, what was done to it, and what it did.
 
     Parameters
     ----------
-    pushes : array (n, 2)
-        Stamp and moment of each push.
-    estimates : array (m, columns)
-        Rows of the listener, in the order in which they came.
+    system : LiveSystem
+    rng : random.Random
     """
-    column = {name: estimates[:, i] for i, name in enumerate(COLUMNS)}
-    real = (column["flags"].astype(int) & _FILLED) == 0
-    bins = np.rint((column["t_source"] - pushes[0, 0]) / bin_s).astype(int)
-    known = real & (bins >= 0) & (bins < len(pushes))
-    latency = (column["t_receive"][known] - pushes[bins[known], 1]) * 1e6
-    steps = np.diff(column["sequence"])
+
+    def __init__(self, system: LiveSystem, rng: random.Random) -> None:
+        self._system, self._rng, self._client = system, rng, system.client
+        self.done: collections.Counter[str] = collections.Counter()
+        self.faults: list[Fault] = []
+        self.trouble: list[str] = []
+        self.memory: list[tuple[float, float, float]] = []
+        self._recorded_from = 0.0
+        log = system.folder / "received"
+        self.listener = Child(
+            "listener",
+            ["-m", "services.listener", system.endpoint, str(log), str(_VARIANTS), str(_OUTPUTS)],
+            system.folder,
+        )
+        self.listener.next_line()
+        self._pushes, self._receptions = [RowLogReader(system.folder / "pushes0")], RowLogReader(log)
+        self._pushed, self._received = [np.empty((0, 2))], [self._receptions.new_rows()]
+
+    def run(self, seconds: float) -> None:
+        """Do one thing after the other."""
+        quiet = [self.swap, self.filter, self.roll_back, self.record, self.subscribe]
+        faults = [
+            self.kill_rig, self.stop_rig, self.kill_worker, self.stop_worker, self.kill_control, self.kill_recorder,
+            self.take_processors,
+        ]  # fmt: skip
+        until_ = time.monotonic() + seconds
+        while time.monotonic() < until_:
+            self.rest(self._rng.uniform(1.0, 5.0))
+            what = self._rng.choice(faults if self._rng.random() < 0.25 else quiet)
+            self.done[what.__name__] += 1
+            what()
+            until(self._system.decodes, f"the session decodes behind {what.__name__}")
+        self._end_recording()
+        self.rest(2.0)
+
+    def rest(self, seconds: float) -> None:
+        """Let it run, and look at it."""
+        until_ = time.monotonic() + seconds
+        while time.monotonic() < until_:
+            time.sleep(0.2)
+            self._look()
+
+    def swap(self) -> None:
+        """Swap to another decoder."""
+        self._client.change_session("live", decoder=self._rng.choice(self._system.decoders))
+
+    def filter(self) -> None:
+        """Change the filters that estimates go through."""
+        one = {"order": 2, "cutoff_hz": self._rng.choice(_CUTOFFS_HZ), "width": 32}
+        self._client.change_session("live", output_filters={"low_latency": one, "high_accuracy": one})
+
+    def roll_back(self) -> None:
+        """Return to what was decoded with before."""
+        if self._client.session("live").revision > 1:
+            self._client.roll_back_session("live")
+
+    def record(self) -> None:
+        """Begin a recording, or end it and look whether everything is in it."""
+        if self._client.recorder("live") is None:
+            self._client.record_session("live")
+            until(self._system.records, "the session is recorded")
+            self._recorded_from = lsl_clock()
+        else:
+            self._end_recording()
+
+    def subscribe(self) -> None:
+        """Some subscribers for a while, one of whom never reads."""
+        with contextlib.ExitStack() as stack:
+            others = [stack.enter_context(Subscriber(self._system.endpoint)) for _ in range(self._rng.randint(2, 10))]
+            self.rest(self._rng.uniform(0.5, 3.0))
+            for one in others[1:]:
+                one.receive(1.0)
+
+    def kill_rig(self) -> None:
+        """And start it again at once, as another process of the same source."""
+        began = lsl_clock()
+        self._system.rig.process.kill()
+        self._system.rig.stop()
+        log = self._system.folder / f"pushes{len(self._pushes)}"
+        self._broke("rig killed", began, math.nan, _RESUMES_S)
+        self._system.new_rig("--no-wait", "--push-log", str(log))
+        until(log.exists, "the rig is back")
+        self._pushes.append(RowLogReader(log))
+
+    def stop_rig(self) -> None:
+        """It pushes everything later, at once."""
+        self._suspend("rig", self._system.rig.process.pid)
+
+    def kill_worker(self) -> None:
+        """The control plane starts another one."""
+        began, pid = lsl_clock(), self._pid()
+        os.kill(pid, signal.SIGKILL)
+        self._broke("worker killed", began, lsl_clock(), _RESTARTS_S)
+        until(lambda: self._pid() != pid, "there is another worker")
+
+    def stop_worker(self) -> None:
+        """What its inlet does not hold is a gap."""
+        self._suspend("worker", self._pid())
+
+    def kill_control(self) -> None:
+        """Nothing may be lost."""
+        self._system.kill_control()
+        until(self._system.decodes, "the control plane is back")
+
+    def kill_recorder(self) -> None:
+        """Its file must be readable, and nothing may be lost of the estimates."""
+        if self._client.recorder("live") is None:
+            self.record()
+            self.rest(2.0)
+        self._system.kill_recorder()
+        until(lambda: (one := self._client.recorder("live")) is None or one.state == "ended", "the recorder has ended")
+        self._recorded_from = -math.inf  # its end is where it was killed
+        self._end_recording()
+
+    def take_processors(self) -> None:
+        """A process that never rests on each; nothing may be lost."""
+        hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+        try:
+            self.rest(self._rng.uniform(1.0, 4.0))
+        finally:
+            for hog in hogs:
+                hog.kill()
+                hog.wait()
+
+    def close(self) -> Account:
+        """End everything, and account for every sample."""
+        self.rest(1.0)
+        self.listener.stop()
+        self._look()
+        return account(np.concatenate(self._pushed), np.concatenate(self._received), self.faults, 1 / RATE_HZ)
+
+    def _broke(self, what: str, began: float, over: float, bar_s: float) -> None:
+        self.faults.append(Fault(what, began, over, bar_s))
+
+    def _suspend(self, what: str, pid: int) -> None:
+        began, process = lsl_clock(), psutil.Process(pid)
+        process.suspend()
+        self.rest(self._rng.uniform(0.3, 2.0))
+        process.resume()
+        self._broke(f"{what} stopped", began, lsl_clock(), _RESUMES_S)
+
+    def _pid(self) -> int:
+        until(lambda: self._client.session("live").pid is not None, "there is a worker")
+        pid = self._client.session("live").pid
+        assert pid is not None
+        return pid
+
+    def _end_recording(self) -> None:
+        if self._client.recorder("live") is None:
+            return
+        ended = lsl_clock()
+        recording = self._client.stop_recording("live").recording
+        path = self._system.folder / "recorded.xdf"
+        self._client.download_recording(recording.id, path)
+        self._client.delete_recording(recording.id)
+        try:
+            session = read_session(path)
+        except BmiError as error:
+            self.trouble.append(f"a recording cannot be read: {error}")
+            return
+        lost = [event for _, event in session.log if event["event"] in ("dropped", "estimates_lost")]
+        if lost:
+            self.trouble.append(f"a recording lacks something: {lost[:3]}")
+        if not any(fault.over > self._recorded_from for fault in self.faults):
+            steps = np.diff(session.estimates["sequence"])
+            if np.any(steps != 1) or session.estimates["t_publish"][-1] < ended - 1:
+                self.trouble.append(f"a recording lacks estimates: {steps[steps != 1][:3].tolist()}")
+
+    def _look(self) -> None:
+        self._pushed += [reader.new_rows() for reader in self._pushes]
+        self._received.append(self._receptions.new_rows())
+        # While the control plane is down, or the worker, there is nothing to see.
+        with contextlib.suppress(ControlError, psutil.NoSuchProcess):
+            pid = self._client.session("live").pid
+            if pid is not None:
+                self.memory.append((lsl_clock(), psutil.Process(pid).memory_info().rss / 1e6, pid))
+
+
+def run(seconds: float, seed: int, folder: Path, picture: Path | None) -> dict[str, Any]:
+    """Set up, soak, account."""
+    rng = np.random.default_rng(seed)
+    counts = rng.poisson(0.02, (round(_PLAYED_S * RATE_HZ), N_CHANNELS))
+    outputs = (Output("x_velocity", "m/s"), Output("y_velocity", "m/s"))
+    played = folder / "played.npz"
+    write_npz(Recording(counts, rng.standard_normal((len(counts), _OUTPUTS)), outputs, 1 / RATE_HZ), played)
+    bundles = [folder / f"{decoder}.bmi" for decoder in _DECODERS]
+    for decoder, path in zip(_DECODERS, bundles, strict=True):
+        write_bundle(untrained_bundle(decoder, {"hidden": 64}, RATE_HZ, N_CHANNELS), path)
+    system = LiveSystem(folder, [str(played), "--loop"], bundles, ["--push-log", str(folder / "pushes0")])
+    try:
+        soak = Soak(system, random.Random(seed))
+        soak.run(seconds)
+        found = soak.close()
+        left = system.left_behind()
+    finally:
+        system.end()
+    memory = np.array(soak.memory)
+    if picture is not None:
+        draw(picture, found, soak.faults, memory)
+    growth = _growth(memory)
+    wrong = [*soak.trouble, *(f"left behind: {one}" for one in left)]
+    wrong += [
+        f"{fault.what}: decoding went on after {fault.recovered_s:.2f} s, not within {fault.bar_s:g} s"
+        for fault in soak.faults
+        if not fault.recovered_s < fault.bar_s
+    ]
+    if n := int(found.unexplained.sum()):
+        at = found.pushed[found.unexplained, 1] - found.pushed[0, 1]
+        wrong.append(f"{n} samples are missing that nothing explains, the first {at[0]:.1f} s behind the beginning")
+    if found.doubled:
+        wrong.append(f"{found.doubled} samples have two estimates")
+    if growth > _GROWTH_MB:
+        wrong.append(f"a worker's memory grew by {growth:.1f} MB")
+    latency = found.latency_s[~found.missing & ~found.explained] * 1e3
     return {
-        "bins_pushed": len(pushes),
-        "bins_received": len(np.unique(bins[known])),
-        "bins_lost": len(pushes) - len(np.unique(bins[known])),
-        "bins_duplicated": len(bins) - len(np.unique(bins)),
-        "bins_reordered": int((steps < 0).sum() + (np.diff(bins) < 0).sum()),
-        "sequence_holes": int((steps > 1).sum()),
-        "first_sequence": int(column["sequence"][0]),
-        "latency_us": {
-            name: round(float(np.percentile(latency, percent)), 1)
-            for name, percent in (("p50", 50), ("p99", 99), ("p99.9", 99.9), ("max", 100))
-        },
+        "seed": seed,
+        "seconds": seconds,
+        "host": host(),
+        "done": dict(soak.done),
+        "samples": len(found.pushed),
+        "missing_explained": int((found.missing & found.explained).sum()),
+        "missing_unexplained": int(found.unexplained.sum()),
+        "doubled": found.doubled,
+        "latency_ms": {name: round(float(np.percentile(latency, q)), 3) for name, q in _PERCENTILES},
+        "memory_growth_mb": round(growth, 2),
+        "faults": [asdict(fault) for fault in soak.faults],
+        "wrong": wrong,
     }
 
 
-def _follow(
-    rig: Child, pushes: RowLogReader, estimates: RowLogReader, others: list[Child]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Read both logs until the rig has ended and nothing more comes."""
-    pushed, received = [pushes.new_rows()], [estimates.new_rows()]
-    quiet_since = time.monotonic()
-    while rig.process.poll() is None or time.monotonic() - quiet_since < _QUIET_S:
-        time.sleep(0.5)
-        for child in others:
-            child.check()
-        pushed.append(pushes.new_rows())
-        received.append(estimates.new_rows())
-        if len(pushed[-1]) or len(received[-1]):
-            quiet_since = time.monotonic()
-    return np.concatenate(pushed), np.concatenate(received)
+def _growth(memory: npt.NDArray[np.float64]) -> float:
+    """Most that the memory of one worker grew by, from the second quarter of its life to the last."""
+    most = 0.0
+    for pid in np.unique(memory[:, 2]):
+        of = memory[memory[:, 2] == pid]
+        if of[-1, 0] - of[0, 0] > _SETTLED_S:
+            quarters = np.array_split(of[:, 1], 4)
+            most = max(most, float(np.median(quarters[3]) - np.median(quarters[1])))
+    return most
 
 
-def _opened(reader: Callable[[Path], T], path: Path) -> T | None:
-    try:
-        return reader(path)
-    except (FileNotFoundError, InputError):
-        return None
-
-
-def _eventually(child: Child, get: Callable[[], T | None]) -> T:
-    """Poll until there is something, as long as a child lives."""
-    deadline = time.monotonic() + _START_S
-    while (found := get()) is None:
-        child.check()
-        if time.monotonic() > deadline:
-            raise BmiError(f"{child.name} did not come up within {_START_S:g} s: {child.last_words()}")
-        time.sleep(0.02)
-    return found
-
-
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=300.0, metavar="S")
-    parser.add_argument("--bundle", type=Path, default=demo_bundle(), help="default: the demo's decoder")
-    parser.add_argument("--json", default="-", metavar="FILE", help="default: standard output")
+    parser.add_argument("--seconds", type=float, default=1800.0, metavar="S")
+    parser.add_argument("--seed", type=int, metavar="N", help="of everything random (default: another one each time)")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw latency, memory and losses over time")
+    parser.add_argument("--json", metavar="FILE", help="write one JSON object; '-' is standard output")
     options = parser.parse_args()
+    seed = random.randrange(1 << 32) if options.seed is None else options.seed
+    say(f"seed {seed}")
     configure_lsl("loopback")
-    with tempfile.TemporaryDirectory(prefix="bmi-decoder-soak-", dir=_shared_memory()) as folder:
-        write_json(options.json, run(options.bundle.resolve(), options.seconds, Path(folder)))
+    with tempfile.TemporaryDirectory(prefix="bmi-soak-", dir=_shared_memory()) as folder:
+        result = run(options.seconds, seed, Path(folder), options.picture)
+    if options.json:
+        write_json(options.json, result)
+    latency = result["latency_ms"]
+    say(
+        f"{result['samples']} samples, {result['missing_explained']} lost to {len(result['faults'])} faults, "
+        f"{result['missing_unexplained']} to nothing; p50 {latency['p50']:.2f} ms, p99 {latency['p99']:.2f} ms"
+    )
+    for text in result["wrong"]:
+        say(f"WRONG: {text}")
+    say("not passed" if result["wrong"] else "passed")
+    return int(bool(result["wrong"]))
 
 
 def _shared_memory() -> str | None:
@@ -180,4 +339,4 @@ def _shared_memory() -> str | None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -14,6 +14,7 @@ import pytest
 
 from bmi_decoder.client import ControlClient
 from bmi_decoder.rest_models import SessionStatus
+from services.control.storage.places import DataDirectory
 from services.processes import running
 from tests.control.support import N_CHANNELS
 from tests.faults.ledger import RESUMES_S, Ledger, Row
@@ -119,7 +120,6 @@ def puppet(stream_name: str, epoch: float, tmp_path: Path) -> Iterator[Puppet]:
 @pytest.fixture
 def watch(control: Control, stream_name: str, epoch: float, linear_bundle: Path) -> Iterator[StartWatch]:
     """Start a session with the linear decoder on this test's stream, and listen to it; what came is checked."""
-    shared = shared_memory()
     client, watches = control.client, list[Watch]()
 
     def start(plane: ControlClient | None = None, **settings: Any) -> Watch:
@@ -137,12 +137,8 @@ def watch(control: Control, stream_name: str, epoch: float, linear_bundle: Path)
     for one in watches:
         one.finish()
     assert control.workers() == []
-    assert shared_memory() <= shared
-
-
-def shared_memory() -> set[str]:
-    """Our segments that there are on this machine."""
-    return {name for name in os.listdir("/dev/shm") if name.startswith("bmi-decoder")}
+    flights = DataDirectory.create(control.data_dir).flights
+    assert flights is None or list(flights.iterdir()) == []
 
 
 def recorder(spawn: Spawn, control: Control, session: str, folder: Path) -> Program:

@@ -13,6 +13,7 @@ import pytest
 
 from bmi_decoder.client import ControlError
 from bmi_decoder.recorded_session import read_session
+from services.control.storage.places import DataDirectory
 from tests.control.support import write_linear_bundle
 from tests.faults.conftest import Puppet, Report, StartWatch, recorder
 from tests.faults.ledger import RESTARTS_S
@@ -110,9 +111,12 @@ def test_a_control_plane_that_is_killed(
         remark="its answers; decoding is not interrupted",
     )
     live.finish()
+    flights = DataDirectory.create(data_dir).flights
     again.program.process.terminate()
     again.program.wait()
-    assert processes_with(data_dir) == []
+    for client in (plane.client, again.client):
+        client.close()
+    assert processes_with(data_dir) == [] and (flights is None or not flights.exists())
 
 
 def test_a_recorder_that_is_killed(
