@@ -1,6 +1,6 @@
 """Control plane, worker and recorder killed in turn at random moments: what was acknowledged, what goes on, how soon.
 
-``python benchmarks/kills.py [--kills N --seed N --json FILE]`` runs a simulated rig, a control plane, a session that is
+``python -m benchmarks.kills [--kills N --seed N --json FILE]`` runs a simulated rig, a control plane, a session that is
 recorded, and a thread that changes settings over REST without a pause, swaps of the running session among them. Again
 and again one process gets SIGKILL at a random moment. Behind each: how long until all is well again (a control plane is
 started again at once, as systemd would); whether REST shows what it had acknowledged; whether any estimate is missing,

@@ -85,9 +85,9 @@ def account(
     column = {name: received[:, i] for i, name in enumerate(COLUMNS)}
     good = (column["flags"].astype(int) & _MADE_UP) == 0
     stamps, arrived = column["t_source"][good], column["t_receive"][good]
-    # From the first that was received: before that nobody listened.
+    # From the first that was received to the last: before and behind that nobody listened.
     pushed = pushed[np.argsort(pushed[:, 0], kind="stable")]
-    pushed = pushed[pushed[:, 0] > stamps.min() - bin_s / 2]
+    pushed = pushed[(pushed[:, 0] > stamps.min() - bin_s / 2) & (pushed[:, 0] < stamps.max() + bin_s / 2)]
     # A stamp arrives corrected for the clock's offset, which on one machine is far smaller than half a bin.
     place = np.clip(np.searchsorted(pushed[:, 0], stamps - bin_s / 2), 0, len(pushed) - 1)
     meant = np.abs(pushed[place, 0] - stamps) < bin_s / 2

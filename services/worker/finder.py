@@ -125,7 +125,8 @@ class StreamFinder:
             try:
                 # One that is still there after that is alive, and only the connection was lost.
                 info = search.poll(self._refused | {self._lost} if waited < _FORGET_S else self._refused)
-                if waited > _FORGET_S and info is None and not search.settling and not search.sees(self._refused):
+                answered = waited > _FORGET_S and not search.settling
+                if self._why_not and info is None and answered and not search.sees(self._refused):
                     self._why_not = ""  # what was refused has gone as well
             except StreamMismatchError as error:
                 if str(error) != self._why_not:
