@@ -16,7 +16,7 @@ export LSLAPICFG ?= $(CURDIR)/deploy/lsl/loopback.cfg
 NEUROBENCH := neurobench==2.3.0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install demo test lint format unit system nightly faults soak fuzz-rest demo-decoder constraints clean
+.PHONY: help install demo test lint format unit system nightly faults soak fuzz fuzz-rest demo-decoder constraints clean
 .DEFAULT_GOAL := help
 # The checks share two cores with processes that they time.
 .NOTPARALLEL:
@@ -43,7 +43,7 @@ format: $(STAMP) ## rewrite the code in the house style
 
 # One process more than processors, as many a test waits for a process of its own.
 unit: $(STAMP) ## tests of single parts, and the examples in the docstrings
-	OMP_NUM_THREADS=1 $(BIN)/pytest --ignore=tests/system --ignore=tests/faults --numprocesses $$(($$(nproc) + 1)) --dist worksteal --durations 20
+	OMP_NUM_THREADS=1 $(BIN)/pytest --ignore=tests/system --ignore=tests/faults --ignore=tests/fuzz --numprocesses $$(($$(nproc) + 1)) --dist worksteal --durations 20
 
 system: $(STAMP) ## tests that start real processes
 	$(BIN)/pytest tests/system -m 'not nightly' --numprocesses auto --dist worksteal --durations 20
@@ -57,6 +57,9 @@ faults: $(STAMP) ## break everything that can break, measure what comes of it, a
 soak: $(STAMP) ## half an hour of swaps, recordings, subscribers and faults at random (SECONDS=..., SEED=...)
 	mkdir -p build
 	$(BIN)/python -m benchmarks.soak --seconds $(or $(SECONDS),1800) $(if $(SEED),--seed $(SEED)) --picture build/soak.png
+
+fuzz: $(STAMP) ## 10^6 bad inputs to everything that reads what others wrote; writes docs/reference/fuzzing.md
+	$(BIN)/python -m tests.fuzz --page docs/reference/fuzzing.md
 
 fuzz-rest: $(STAMP) ## 10,000 requests made from the OpenAPI document, valid and not
 	PYTHONPATH=. $(BIN)/python benchmarks/fuzz_rest.py --cases 14500

@@ -25,16 +25,16 @@ BEGIN, N_BINS = 1000.0, 800
 
 
 def write_recorded_session(
-    folder: Path, bundle: Path, pipeline: Pipeline, gap_at: int | None = None, speed: float = 1.0
+    folder: Path, bundle: Path, pipeline: Pipeline, gap_at: int | None = None, speed: float = 1.0, n_bins: int = N_BINS
 ) -> Path:
-    """A session of `N_BINS` bins with true movement; the rig was away for a second before bin `gap_at`.
+    """A session of `n_bins` bins with true movement; the rig was away for a second before bin `gap_at`.
 
     A rig of another `speed` has played bins of `BIN_S`, at another pace.
     """
     rng = np.random.default_rng(3)
-    counts = rng.integers(0, 4, (N_BINS, N_CHANNELS)).astype(np.float32)
-    movement = np.cumsum(rng.normal(size=(N_BINS, 2)), axis=0)
-    ends = BEGIN + BIN_S / speed * (1 + np.arange(N_BINS))
+    counts = rng.integers(0, 4, (n_bins, N_CHANNELS)).astype(np.float32)
+    movement = np.cumsum(rng.normal(size=(n_bins, 2)), axis=0)
+    ends = BEGIN + BIN_S / speed * (1 + np.arange(n_bins))
     if gap_at is not None:
         ends[gap_at:] += 1.0
     intake = Intake(1 << 26)
