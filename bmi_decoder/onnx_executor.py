@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import os
 from typing import Any
 
 import numpy as np
@@ -44,11 +45,16 @@ class OnnxExecutor:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 3
+        # Weights that a model keeps in files beside it would else be looked for where this process happens to run.
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
         try:
-            self._session = onnxruntime.InferenceSession(step, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(
+                step, options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
+            inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+            metadata = self._session.get_modelmeta().custom_metadata_map
         except Exception as error:
             raise BundleError(f"step.onnx cannot be loaded: {_first_line(error)}") from None
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if not inputs or inputs[0].name != "x" or len(inputs) != len(outputs) or outputs[0].name != "y":
             raise BundleError("step.onnx must map x and the states to y and the next states")
         for value in inputs:
@@ -56,7 +62,6 @@ class OnnxExecutor:
         if inputs[0].shape != [1, n_channels]:
             raise BundleError(f"step.onnx takes x of shape {inputs[0].shape}, the manifest says [1, {n_channels}]")
         self._names = [value.name for value in inputs]
-        metadata = self._session.get_modelmeta().custom_metadata_map
         self._initial = [initial_state(value, metadata.get(INITIAL + value.name)) for value in inputs[1:]]
         self._n_channels = n_channels
         self._check_outputs(n_outputs)

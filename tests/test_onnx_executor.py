@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -141,3 +142,39 @@ def test_exported_steps_carry_their_first_state_and_are_small() -> None:
     assert [entry.key for entry in model.metadata_props] == ["initial.average"]
     assert executor(data).state().tolist() == [0.25, 0.25]
     assert len(data) < 5000
+
+
+def outside(location: str) -> bytes:
+    """A step whose weights are said to be in a file."""
+    model = onnx.load_from_string(step())
+    (weight,) = model.graph.initializer
+    weight.ClearField("raw_data")
+    weight.ClearField("float_data")
+    weight.data_location = TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value=location)
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize("location", ["weights.bin", "/weights.bin", "../weights.bin", "{}/weights.bin"])
+def test_weights_in_another_file_are_never_read(location: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.arange(6, dtype="<f4").tofile(tmp_path / "weights.bin")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BundleError, match=r"^step.onnx cannot be loaded: .*External data path"):
+        executor(outside(location.format(tmp_path)))
+
+
+@pytest.mark.parametrize("domain", ["com.example", "ai.onnx.contrib"])
+def test_operators_of_others_are_refused(domain: str) -> None:
+    model = onnx.load_from_string(step())
+    model.graph.node[0].domain = domain
+    model.opset_import.add(domain=domain, version=1)
+    with pytest.raises(BundleError, match=r"^step.onnx cannot be loaded: .*MatMul"):
+        executor(model.SerializeToString())
+
+
+def test_texts_that_are_none_are_refused(capfd: pytest.CaptureFixture[str]) -> None:
+    data = step(metadata={"note": "abcdefgh"})
+    for text in (b"abcdefgh", b"MatMul"):
+        with pytest.raises(BundleError, match=r"^step.onnx cannot be loaded: "):
+            executor(data.replace(text, b"\xff" * len(text)))
+    assert capfd.readouterr() == ("", "")
