@@ -35,6 +35,12 @@ def summarise(records: npt.NDArray[np.void]) -> dict[str, Any]:
         flag that was set; ``revisions`` with the first sequence number of each, in order; ``gaps``, runs of filled
         bins with the sequence number where they begin and how many; ``slowest``, the bins with the highest latency.
     """
+    # A damaged file has times of any size.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _figures(records)
+
+
+def _figures(records: npt.NDArray[np.void]) -> dict[str, Any]:
     figures: dict[str, Any] = {"bins": len(records)}
     if not len(records):
         return figures

@@ -17,7 +17,15 @@ from bmi_decoder.errors import BmiError, InputError
 from bmi_decoder.rest_models import RealtimeGrant
 from bmi_decoder.stream_health import ChannelHealth, StreamHealth
 from bmi_decoder.wire import Flag
-from services.worker.flight.layout import HEADER_SIZE, WorkerState, record_dtype
+from services.worker.flight.layout import (
+    COUNTERS_AT,
+    HEADER_SIZE,
+    REALTIME_AT,
+    STATE_AT,
+    STREAM_AT,
+    WorkerState,
+    record_dtype,
+)
 from services.worker.flight.reader import FlightReader
 from services.worker.flight.status import WorkerStatus
 from services.worker.flight.writer import FlightWriter
@@ -179,6 +187,35 @@ def test_truncated_file(writer: FlightWriter, path: Path, size: int, tmp_path: P
     cut.write_bytes(path.read_bytes()[:size])
     with pytest.raises(InputError, match="not a complete flight recorder"):
         FlightReader(cut)
+
+
+@pytest.mark.parametrize(
+    ("at", "words", "said"),
+    [
+        (STATE_AT, b"\x05\0\0\0", "ValueError"),
+        (STREAM_AT, b"\xff\0\0\0", "IndexError"),
+        (REALTIME_AT, b"[" * 1500, "Error"),
+        (REALTIME_AT, b"7", "TypeError"),
+        (REALTIME_AT, b"[7]", "valid"),
+        (REALTIME_AT, b"\x01", "JSONDecodeError"),
+    ],
+)
+def test_words_that_no_worker_writes(writer: FlightWriter, path: Path, at: int, words: bytes, said: str) -> None:
+    with open(path, "r+b") as file:
+        file.seek(at)
+        file.write(words)
+    with pytest.raises(InputError, match=f"m1.flight is damaged: .*{said}") as caught:
+        FlightReader(path).status()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("written", [1 << 63, (1 << 64) - 1])
+def test_more_records_than_there_can_be(writer: FlightWriter, path: Path, written: int) -> None:
+    with open(path, "r+b") as file:
+        file.seek(COUNTERS_AT)
+        file.write(written.to_bytes(8, "little"))
+    with pytest.raises(InputError, match=f"m1.flight is damaged: it says that it has had {written} records"):
+        FlightReader(path).records()
 
 
 def test_another_file(path: Path, tmp_path: Path) -> None:

@@ -7,18 +7,24 @@ import math
 import mmap
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bmi_decoder.clock import lsl_clock
 from bmi_decoder.errors import InputError
+from bmi_decoder.rest_models import RealtimeGrant
 from bmi_decoder.stream_health import STREAM_STATES, ChannelHealth, StreamHealth
 from bmi_decoder.wire import Flag
 from services.ingest.channels import channels
 from services.worker.flight import layout
 from services.worker.flight.layout import HEADER_SIZE, MAGIC, WorkerState, record_dtype
 from services.worker.flight.status import WorkerStatus
+
+_MOST = 1 << 62
+_SHOWN = 200
+"""Characters of what is wrong with a file."""
 
 
 class FlightReader:
@@ -38,6 +44,7 @@ class FlightReader:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             head = file.read(HEADER_SIZE)
@@ -63,7 +70,22 @@ class FlightReader:
             return None
 
     def status(self) -> WorkerStatus:
-        """State and counters now."""
+        """State and counters now.
+
+        Raises
+        ------
+        InputError
+            If the file holds what no worker writes.
+        """
+        try:
+            return self._status()
+        except (ValueError, TypeError, IndexError, RecursionError) as error:
+            what = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            raise InputError(
+                f"{self._path} is damaged: {what[:_SHOWN]}; copy it again, or look into the worker's log"
+            ) from None
+
+    def _status(self) -> WorkerStatus:
         state, revision = layout.STATE.unpack_from(self._map, layout.STATE_AT)
         _, bins_in, decoded, lost, duplicated, invalid, last_bin_at = layout.COUNTERS.unpack_from(
             self._map, layout.COUNTERS_AT
@@ -76,7 +98,7 @@ class FlightReader:
             message=self._text(layout.MESSAGE_AT, layout.MESSAGE_SIZE),
             endpoint=self._text(layout.ENDPOINT_AT, layout.ENDPOINT_SIZE),
             server_key=self._text(layout.SERVER_KEY_AT, layout.SERVER_KEY_SIZE),
-            realtime=json.loads(self._text(layout.REALTIME_AT, layout.REALTIME_SIZE) or "[]"),
+            realtime=[RealtimeGrant.model_validate(grant).model_dump() for grant in self._realtime()],
             pid=self.pid,
             revision=revision,
             bins_in=bins_in,
@@ -90,6 +112,9 @@ class FlightReader:
             stream=self._stream(now),
             channels=ChannelHealth(**channels(np.frombuffer(self._map[self._channels_at :], np.uint8))),
         )
+
+    def _realtime(self) -> Any:
+        return json.loads(self._text(layout.REALTIME_AT, layout.REALTIME_SIZE) or "[]")
 
     def _stream(self, now: float) -> StreamHealth:
         code, gaps, lates, losses, jumps, mismatches, since, lag = layout.STREAM.unpack_from(
@@ -119,8 +144,15 @@ class FlightReader:
         """The records from the `number`-th on that are still there, oldest first, and the number of the next one.
 
         It costs what is new: for those who look many times a second.
+
+        Raises
+        ------
+        InputError
+            If the file says that it has had more records than there can be.
         """
         written = self._written()
+        if written > _MOST:
+            raise InputError(f"{self._path} is damaged: it says that it has had {written} records; copy it again")
         first = max(number, written - self._n_records, 0)
         whole = np.frombuffer(self._map, self._dtype, self._n_records, HEADER_SIZE)
         copy = whole[np.arange(first, written) % self._n_records]
@@ -132,10 +164,11 @@ class FlightReader:
         """Percentiles of ``t_publish - t_source`` over the last minute, filled bins left out; None without data."""
         records = self.records()
         real = (records["flags"] & int(Flag.HELD | Flag.ZEROED)) == 0
-        latency = (records["t_publish"] - records["t_source"])[real] * 1e6
-        if not latency.size:
-            return None
-        p50, p99, p999 = np.percentile(latency, (50, 99, 99.9))
+        with np.errstate(over="ignore", invalid="ignore"):
+            latency = (records["t_publish"] - records["t_source"])[real] * 1e6
+            if not latency.size:
+                return None
+            p50, p99, p999 = np.percentile(latency, (50, 99, 99.9))
         return {"p50": float(p50), "p99": float(p99), "p999": float(p999)}
 
     def close(self) -> None:
