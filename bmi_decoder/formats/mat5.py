@@ -133,7 +133,7 @@ class Mat5File:
     def _add(self, at: int) -> None:
         prefix = self._matrix(at, _PREFIX_BYTES)
         _, flags_at, flags_size, dims_at = self._element(prefix, 8)
-        if flags_size != 8:
+        if flags_size != 8 or flags_at + 8 > len(prefix):
             raise _DamageError(f"the array flags at byte {at} are not 8 bytes")
         flags = struct.unpack_from(f"{self._order}I", prefix, flags_at)[0]
         code, is_logical, is_complex = flags & 0xFF, bool(flags & 0x200), bool(flags & 0x800)
@@ -141,7 +141,7 @@ class Mat5File:
             return
         _, dims_from, dims_size, name_at = self._element(prefix, dims_at)
         _, name_from, name_size, numbers_at = self._element(prefix, name_at)
-        if name_from + name_size > len(prefix) or dims_size % 4:
+        if max(name_from + name_size, dims_from + dims_size) > len(prefix) or dims_size % 4:
             raise _DamageError(f"the variable at byte {at} has no name or no dimensions")
         shape = struct.unpack_from(f"{self._order}{dims_size // 4}i", prefix, dims_from)
         name = prefix[name_from : name_from + name_size].decode("latin-1")

@@ -8,6 +8,7 @@ import math
 import os
 import secrets
 import tokenize
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -29,7 +30,7 @@ _MEMBERS = ("header", "counts", "kinematics", "segments")
 # What zipfile, zlib and NumPy's header parser raise on files that are cut short or damaged.
 _DAMAGE = (
     zipfile.BadZipFile, zlib.error, tokenize.TokenError, SyntaxError, EOFError, OSError,
-    RuntimeError, ValueError, TypeError, MemoryError, IndexError,
+    RuntimeError, ValueError, TypeError, MemoryError, IndexError, UserWarning,
 )  # fmt: skip
 _PARSERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
@@ -186,7 +187,9 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) ->
     parse = _PARSERS.get(version)
     if parse is None:
         raise InputError(f"{path}: {info.filename} has .npy version {version}, known are {list(_PARSERS)}")
-    shape, _, dtype = parse(content)
+    # Headers of Python 2, which nobody writes any more, are read with a warning.
+    with warnings.catch_warnings(action="error", category=UserWarning):
+        shape, _, dtype = parse(content)
     declared = dtype.itemsize * math.prod(shape)
     held = len(content.getbuffer()) - content.tell()
     # NumPy allocates what the header claims before it reads: a small file could ask for all memory.

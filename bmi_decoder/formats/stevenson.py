@@ -86,7 +86,7 @@ def _recording(values: Mapping[str, npt.NDArray[Any]], path: Path) -> Recording:
         raise InputError(f"timeBase must be a positive number of seconds, got {bin_s}")
     time = np.asarray(values["time"], dtype=np.float64).ravel()
     velocity: npt.NDArray[np.float64] = np.asarray(values["handVel"], dtype=np.float64).T
-    if velocity.shape[1] == 3 and np.ptp(velocity[:, 2]) == 0:
+    if velocity.shape[1] == 3 and (velocity[:, 2] == velocity[0, 2]).all():
         velocity = velocity[:, :2]
     outputs = tuple(Output(f"{axis}_velocity", "m/s") for axis in "xyz"[: velocity.shape[1]])
     return Recording(

@@ -14,6 +14,8 @@ from bmi_decoder.recording import Recording
 
 NEURAL_TYPES = ("spikes",)
 KINEMATICS_TYPES = ("kinematics", "mocap")
+_MOST_S = 1e12
+"""No clock has run for so long; beyond it stamps are too coarse to tell bins apart."""
 
 
 def read_xdf(path: Path | str, neural: str | None = None, kinematics: str | None = None) -> Recording:
@@ -76,6 +78,9 @@ def choose_stream(
     if found[0].format == "string" or not len(found[0].times):
         problem = "text" if found[0].format == "string" else "no samples"
         raise InputError(f"{path}: the {what} stream {found[0].name!r} holds {problem}; choose another")
-    if not np.isfinite(found[0].times).all():
-        raise InputError(f"{path}: the stamps of stream {found[0].name!r} must be finite; the file is damaged")
+    if not (np.abs(found[0].times) < _MOST_S).all():
+        raise InputError(
+            f"{path}: the stamps of stream {found[0].name!r} must be finite and below {_MOST_S:g} s; "
+            "the file is damaged"
+        )
     return found[0]

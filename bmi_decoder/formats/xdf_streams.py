@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import struct
 import warnings
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,7 +24,7 @@ from bmi_decoder.formats.xdf_clock import regular_spans, sample_interval
 # What pyxdf, the XML parser and NumPy raise on values that make no sense.
 _DAMAGE = (
     ParseError, ValueError, TypeError, KeyError, IndexError, AttributeError,
-    OSError, RuntimeError, MemoryError, OverflowError, EOFError,
+    OSError, RuntimeError, MemoryError, OverflowError, EOFError, struct.error,
 )  # fmt: skip
 
 

@@ -83,6 +83,16 @@ def test_a_shape_that_does_not_fit_is_refused(shape: tuple[int, ...], tmp_path: 
         Mat5File(tmp_path / "m.mat").read("x")
 
 
+@pytest.mark.parametrize("size", [8 + 8 + 3, 8 + 16 + 8 + 3, 8 + 16 + 16 + 4])
+def test_a_matrix_that_ends_before_its_numbers_is_refused(size: int, tmp_path: Path) -> None:
+    """In its flags, its dimensions, its name."""
+    path = tmp_path / "x.mat"
+    whole = zlib.compress(_matrix((2, 2), bytes(32))[:size])
+    path.write_bytes(_file(struct.pack("<II", 15, len(whole)) + whole))
+    with pytest.raises(InputError, match=r"x\.mat: the MATLAB file is damaged or cut short"):
+        Mat5File(path)
+
+
 def test_a_bomb_is_not_decompressed(tmp_path: Path) -> None:
     bomb = zlib.compress(_matrix((1, 2), bytes(16)) + bytes(2**27), 9)
     (tmp_path / "m.mat").write_bytes(_file(struct.pack("<II", 15, len(bomb)) + bomb))

@@ -153,6 +153,7 @@ def _claim(members: dict[str, bytes]) -> None:
         (lambda m: m.update({"header.npy": _npy(np.arange(3))}), "header must be one JSON text"),
         (lambda m: m.update({"counts.npy": m["counts.npy"][:-1]}), "holds 119 bytes"),
         (lambda m: m.update({"counts.npy": b"\x93NUMPY\x09\x00"}), r"\.npy version \(9, 0\)"),
+        (lambda m: m.update({"counts.npy": m["counts.npy"].replace(b"(40, 3), }  ", b"(40L, 3L), }")}), "Python 2"),
         (_claim, "holds 24 bytes, which are not int64 of shape"),
         (_header(format="other"), "not a bmi-decoder recording"),
         (_header(version=2), "version 2, this program reads 1; update"),

@@ -71,6 +71,7 @@ def _with(values: np.ndarray, row: int, column: int, value: float) -> np.ndarray
         ({"spikes": _with(np.zeros((3, 30)), 1, 4, 0.5)}, "whole numbers, got 0.5 at bin 4, channel 1"),
         ({"spikes": 1j * np.ones((3, 30))}, "spikes must be a matrix of real numbers, got complex"),
         ({"handVel": _with(np.zeros((3, 30)), 0, 6, np.nan)}, "must be finite, got nan at bin 6, column 0"),
+        ({"handVel": np.full((3, 30), np.inf)}, "must be finite, got inf at bin 0, column 0"),
     ],
 )
 def test_a_malformed_session_is_refused(changes: dict[str, Any], reason: str, write_mat: WriteMat) -> None:

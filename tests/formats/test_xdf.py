@@ -1,5 +1,6 @@
 """LSL recordings: small ones that the tests write, and real ones."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,8 @@ def test_a_recorder_that_was_killed(tmp_path: Path) -> None:
         (chunk(2, b"\x05\0\0\0<info></info>"), "must declare one channel_count"),
         (chunk(2, b"\x01\0\0\0<info></info>"), "stream 1 is described twice"),
         (b"\x04\x01\x00\x00\x00\x02", "too short to be one"),
+        (chunk(4, b"\x01\0\0\0" + bytes(12)), "the XDF file is damaged"),
+        (chunk(3, b"\x01\0\0\0\x01\x01\x08" + struct.pack("<d3f", 1e300, 1, 2, 3)), "finite and below 1e.12 s"),
     ],
 )
 def test_a_damaged_file_is_refused(extra: bytes, reason: str, tmp_path: Path) -> None:
