@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import reprlib
 import tempfile
 import zipfile
 import zlib
@@ -25,6 +26,9 @@ MAX_BYTES = 256 << 20
 """Largest bundle, and largest sum of its members, in bytes."""
 
 MANIFEST, PROGRAM, WEIGHTS, ONNX = "manifest.json", "program.safetensors", "weights.safetensors", "step.onnx"
+_MOST = 200
+"""Characters of the file's own words in an error."""
+
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -218,7 +222,9 @@ def parse_bundle(data: bytes, name: str) -> Bundle:
             "make it anew with 'bmi-decoder train'"
         )
     if set(members) != set(manifest.members):
-        raise BundleError(f"{name} holds {sorted(members)}, but its manifest lists {sorted(manifest.members)}")
+        raise BundleError(
+            f"{name} holds {sorted(members)}, but its manifest lists {reprlib.repr(sorted(manifest.members))}"
+        )
     for member, content in members.items():
         if hashlib.sha256(content).hexdigest() != manifest.members[member]:
             raise BundleError(f"{name}: {member} does not match its sha256; the file is damaged, copy it again")
@@ -246,7 +252,7 @@ def _members(data: bytes, name: str) -> dict[str, bytes]:
             infos = archive.infolist()
             unknown = sorted({info.filename for info in infos} - known)
             if unknown:
-                raise BundleError(f"{name} has members that no bundle has: {unknown[:3]}")
+                raise BundleError(f"{name} has members that no bundle has: {reprlib.repr(unknown[:3])}")
             if len(infos) > len({info.filename for info in infos}):
                 raise BundleError(f"{name} has two members of one name; make it anew with 'bmi-decoder train'")
             if any(info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for info in infos):
@@ -257,7 +263,7 @@ def _members(data: bytes, name: str) -> dict[str, bytes]:
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError, RuntimeError, ValueError) as error:
         if isinstance(error, BundleError):
             raise
-        reason = str(error) or type(error).__name__
+        reason = str(error)[:_MOST] or type(error).__name__
         raise BundleError(f"{name} is not a complete zip file ({reason}); copy it again or make it anew") from None
 
 
@@ -269,7 +275,7 @@ def _manifest(data: bytes, name: str) -> Manifest:
         raise BundleError(f"{name}: {MANIFEST} is not JSON with a schema_version") from None
     if version != SCHEMA_VERSION:
         raise BundleError(
-            f"{name} has schema version {version}, this version of bmi-decoder reads {SCHEMA_VERSION}: "
+            f"{name} has schema version {reprlib.repr(version)}, this version of bmi-decoder reads {SCHEMA_VERSION}: "
             "update bmi-decoder, or train the decoder anew"
         )
     try:
@@ -277,4 +283,4 @@ def _manifest(data: bytes, name: str) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"] if part not in FILTER_KINDS)
-        raise BundleError(f"{name}: {MANIFEST} field {where!r}: {first['msg']}") from None
+        raise BundleError(f"{name}: {MANIFEST} field {where[:_MOST]!r}: {first['msg'][:_MOST]}") from None

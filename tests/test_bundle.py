@@ -74,6 +74,7 @@ def assert_refused(data: bytes, message: str) -> None:
     text = str(caught.value)
     assert text.startswith("b.bmi"), "the error says which file"
     assert "\n" not in text, "errors are one line"
+    assert len(text) < 600, "that can be read"
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -161,6 +162,13 @@ def test_truncated_by_one_byte(data: bytes) -> None:
     assert_refused(data[:-1], "is not a complete zip file")
 
 
+def test_a_directory_that_points_elsewhere(data: bytes) -> None:
+    """Python's message holds what stands there instead of the member's name."""
+    at = data.index(b"PK\x03\x04") + 26
+    lying = data[:at] + struct.pack("<H", len(data) // 2) + data[at + 2 :]
+    assert_refused(lying, "is not a complete zip file")
+
+
 @pytest.mark.parametrize("name", [PROGRAM, WEIGHTS, ONNX])
 def test_a_member_that_does_not_match_its_sha256(data: bytes, name: str) -> None:
     members = members_of(data)
@@ -168,7 +176,7 @@ def test_a_member_that_does_not_match_its_sha256(data: bytes, name: str) -> None
     assert_refused(zipped(members), f"{name} does not match its sha256; the file is damaged, copy it again")
 
 
-@pytest.mark.parametrize("version", [0, 2, 99, "1", None, [1]])
+@pytest.mark.parametrize("version", [0, 2, 99, "1", None, [1], "\n", "9" * 5000])
 def test_an_unknown_schema_version(data: bytes, version: Any) -> None:
     assert_refused(
         changed(data, lambda text: text.update(schema_version=version)),
@@ -295,6 +303,9 @@ def test_a_zip_bomb_that_lies_about_its_size(data: bytes, claimed: int) -> None:
         (lambda text: text["training"].update(split=[0.5, 0.5]), "field 'training.split"),
         (lambda text: text["training"].update(split=[5, 5, 5]), "field 'training.split"),
         (lambda text: text.update(members={}), "but its manifest lists"),
+        (lambda text: text.update({"a" * 5000: 1}), "Extra inputs are not permitted"),
+        (lambda text: text["members"].update({"../../" * 1000: "0" * 64}), "but its manifest lists"),
+        (lambda text: text["members"].update({"/etc/passwd": "0" * 64}), r"but its manifest lists .*/etc/passwd"),
     ],
 )
 def test_a_manifest_with_unknown_or_bad_fields(data: bytes, change: Any, message: str) -> None:

@@ -176,7 +176,7 @@ def _read_arrays(
     except InputError:
         raise
     except _DAMAGE as error:
-        raise InputError(f"{path}: not an .npz archive, or damaged or cut short ({error})") from error
+        raise InputError(f"{path}: not an .npz archive, or damaged or cut short ({str(error)[:200]})") from error
 
 
 def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> npt.NDArray[Any]:

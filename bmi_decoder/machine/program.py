@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -124,11 +125,13 @@ def _layout(data: bytes) -> dict[str, Any]:
         header = json.loads(data[8 : 8 + header_size])
         layout = json.loads(header["__metadata__"]["layout"])
         if layout["format"] != FORMAT:
-            raise ProgramError(f"program has format {layout['format']}, this version reads format {FORMAT}")
+            raise ProgramError(
+                f"program has format {reprlib.repr(layout['format'])}, this version reads format {FORMAT}"
+            )
         sizes = {name: layout[name] for name in ("arena_size", "n_inputs", "n_outputs")}
         if not all(type(size) is int for size in sizes.values()):
             raise ValueError(f"sizes must be integers, got {sizes}")
         fields = {str(name): (int(offset), int(length)) for name, (offset, length) in layout["state_fields"].items()}
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise ProgramError(f"program has no readable layout: {error!r}") from None
+        raise ProgramError(f"program has no readable layout: {repr(error)[:200]}") from None
     return {**sizes, "state_fields": fields}

@@ -46,6 +46,8 @@ def test_round_trip() -> None:
     ("changes", "message"),
     [
         ({"format": 2}, "format 2, this version reads format 1"),
+        ({"format": "2" * 5000}, "^.{,300}$"),
+        ({"state_fields": {"m": "2" * 5000}}, "^.{,300}$"),
         ({"arena_size": "9"}, "sizes must be integers"),
         ({"arena_size": 9.0}, "sizes must be integers"),
         ({"n_inputs": True}, "sizes must be integers"),
