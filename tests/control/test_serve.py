@@ -248,6 +248,24 @@ def test_oversize_upload_over_a_socket(serve: Serve, tmp_path: Path) -> None:
     assert caught.value.status == 413
 
 
+def test_slow_uploads_hold_nobody_up(serve: Serve, bundle: Path, control_dir: Path) -> None:
+    """Many that send a little and then nothing; who gives up leaves nothing behind."""
+    server, uploads = serve(), control_dir / "uploads"
+    host, port = server.url.removeprefix("http://").split(":")
+    head = (
+        f"POST /v1/decoders HTTP/1.1\r\nHost: {host}\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+        'Content-Length: 1000\r\n\r\n--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nPK'
+    )
+    slow = [socket.create_connection((host, int(port))) for _ in range(40)]
+    for connection in slow:
+        connection.sendall(head.encode())
+    eventually(lambda: len(list(uploads.iterdir())), lambda n: n == len(slow))
+    assert server.client.upload_decoder(bundle).decoder == "linear"
+    for connection in slow:
+        connection.close()
+    eventually(lambda: list(uploads.iterdir()), lambda left: left == [])
+
+
 def test_many_requests_at_once_make_one_worker(serve: Serve, bundle: Path, stream_name: str, control_dir: Path) -> None:
     server = serve()
     decoder = server.client.upload_decoder(bundle)
