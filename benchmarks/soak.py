@@ -97,7 +97,10 @@ class Soak:
             self.rest(self._rng.uniform(1.0, 5.0))
             what = self._rng.choice(faults if self._rng.random() < 0.25 else quiet)
             self.done[what.__name__] += 1
-            what()
+            try:
+                what()
+            except ControlError as error:
+                self.trouble.append(f"{what.__name__}: {error}")
             until(self._system.decodes, f"the session decodes behind {what.__name__}")
         self._end_recording()
         self.rest(2.0)
@@ -160,7 +163,7 @@ class Soak:
         began, pid = lsl_clock(), self._pid()
         os.kill(pid, signal.SIGKILL)
         self._broke("worker killed", began, lsl_clock(), _RESTARTS_S)
-        until(lambda: self._pid() != pid, "there is another worker")
+        until(lambda: self._client.session("live").pid not in (pid, None), "there is another worker")
 
     def stop_worker(self) -> None:
         """What its inlet does not hold is a gap."""
@@ -209,9 +212,8 @@ class Soak:
         self._broke(f"{what} stopped", began, lsl_clock(), _RESUMES_S)
 
     def _pid(self) -> int:
-        until(lambda: self._client.session("live").pid is not None, "there is a worker")
-        pid = self._client.session("live").pid
-        assert pid is not None
+        while (pid := self._client.session("live").pid) is None:
+            self.rest(0.2)
         return pid
 
     def _end_recording(self) -> None:
