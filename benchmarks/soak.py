@@ -53,7 +53,9 @@ _RESUMES_S, _RESTARTS_S = 1.0, 3.0
 _SETTLED_S = 60.0
 """The memory of a worker that lives longer is judged: queues have been full once, and every page was touched."""
 
-_GROWTH_MB = 2.0
+_GROWTH_MB = 4.0
+"""Swaps and subscribers cost nearly 3 MB once, which the allocator keeps: ten swaps as much as eighty."""
+
 _DECODERS = ("lstm", "gru")
 _PERCENTILES = (("p50", 50), ("p99", 99), ("p99.9", 99.9), ("max", 100))
 _CUTOFFS_HZ = (4.0, 6.25, 9.0, 12.0)
@@ -258,12 +260,13 @@ def run(seconds: float, seed: int, folder: Path, picture: Path | None) -> dict[s
     for decoder, path in zip(_DECODERS, bundles, strict=True):
         write_bundle(untrained_bundle(decoder, {"hidden": 64}, RATE_HZ, N_CHANNELS), path)
     system = LiveSystem(folder, [str(played), "--loop"], bundles, ["--push-log", str(folder / "pushes0")])
+    soak = Soak(system, random.Random(seed))
     try:
-        soak = Soak(system, random.Random(seed))
         soak.run(seconds)
         found = soak.close()
         left = system.left_behind()
     finally:
+        soak.listener.stop()
         system.end()
     memory = np.array(soak.memory)
     if picture is not None:

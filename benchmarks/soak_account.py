@@ -99,7 +99,8 @@ def account(
     for fault in faults:
         if np.isnan(fault.over):
             fault.over = float(pushed[pushed[:, 1] > fault.began + _ON_THE_WAY_S, 1].min())
-        after = arrived[arrived > fault.over]
+        # Not what was on its way: the first that was pushed afterwards.
+        after = arrived[pushed[place, 1] > fault.over]
         fault.recovered_s = float(after.min() - fault.over) if len(after) else float("inf")
         until = fault.over + min(fault.recovered_s, fault.bar_s)
         # What was on its way when the cause came is its victim, too.
