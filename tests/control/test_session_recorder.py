@@ -70,9 +70,11 @@ def test_a_recording_that_cannot_be_stored_is_no_reason_not_to_record_again(
     path.write_bytes(file_header(datetime.now(UTC)))
     status = RecorderStatus(state="ended", file=str(path), pid=1, at=0.0)
     files.recorder_status.write_text(status.model_dump_json())
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(files.recorder_commands))
     with pytest.raises(Problem) as refused:
         asyncio.run(recorders.stop("m1"))
-    assert refused.value.status == 422
+    assert refused.value.status == 422 and not files.recorder_commands.exists()
     with pytest.raises(Problem, match="never started"):
         asyncio.run(recorders.start("m1", RecordingStart()))
     assert str(path) in caplog.text

@@ -228,6 +228,7 @@ class SessionRecorders:
     async def _store(self, name: str, status: RecorderStatus) -> RecordingRow | None:
         """Move a recorder's file to the stored recordings; None if it has written none."""
         files, row = self._files(name), None
+        files.recorder_commands.unlink(missing_ok=True)  # which one that was killed leaves behind
         path = None if status.file is None else Path(status.file)
         if path is not None and path.exists():
             upload = await on_disk(self._as_upload, path)
