@@ -158,6 +158,8 @@ class Mat5File:
         code, start, size, _ = self._element(matrix, variable.numbers_at)
         stored = np.dtype(self._order + _STORED[code]) if code in _STORED else None
         count = math.prod(variable.shape)
+        if stored is not None and stored.kind == "f" and dtype.kind != "f":
+            raise _DamageError(f"{variable.name} is of whole numbers, but stored as others")
         if stored is None or size != count * stored.itemsize or start + size > len(matrix):
             raise _DamageError(f"{variable.name} does not hold {count} numbers")
         values = np.frombuffer(matrix, stored, count, start)

@@ -32,6 +32,9 @@ _DAMAGE = (
     zipfile.BadZipFile, zlib.error, tokenize.TokenError, SyntaxError, EOFError, OSError,
     RuntimeError, ValueError, TypeError, MemoryError, IndexError, UserWarning,
 )  # fmt: skip
+_MOST_RATIO = 1040
+"""Deflate shrinks nothing to less than 1/1032."""
+
 _PARSERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
@@ -160,19 +163,23 @@ def _read_arrays(
 ) -> dict[str, npt.NDArray[Any]]:
     file_head(path)
     try:
+        held = path.stat().st_size
         with zipfile.ZipFile(path) as archive:
             members = {info.filename: info for info in archive.infolist()}
             missing = [name for name in names if f"{name}.npy" not in members]
             if missing:
                 raise InputError(f"{path}: array {missing[0]!r} is missing; this .npz is not a {FORMAT}")
             names += tuple(name for name in optional if f"{name}.npy" in members)
-            declared = sum(members[f"{name}.npy"].file_size for name in names)
+            wanted = [members[f"{name}.npy"] for name in names]
+            if any(info.file_size > _MOST_RATIO * info.compress_size or info.compress_size > held for info in wanted):
+                raise InputError(f"{path}: an array is said to be larger than the file can hold; copy it again")
+            declared = sum(info.file_size for info in wanted)
             if declared > max_bytes:
                 raise InputError(
                     f"{path}: the arrays declare {declared} bytes, allowed are {max_bytes}; "
                     "cut the recording into parts"
                 )
-            return {name: _read_member(archive, members[f"{name}.npy"], path) for name in names}
+            return {name: _read_member(archive, info, path) for name, info in zip(names, wanted, strict=True)}
     except InputError:
         raise
     except _DAMAGE as error:

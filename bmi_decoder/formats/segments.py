@@ -33,8 +33,9 @@ def usual_step(times: npt.NDArray[np.float64]) -> float:
     """
     steps = np.diff(times)
     usual = float(np.median(steps))
+    near = steps[np.abs(steps - usual) < usual / 2]
     # The mean takes out the rounding of single timestamps, and `round` that of the sum.
-    return round(float(steps[np.abs(steps - usual) < usual / 2].mean()), 9) or usual
+    return (round(float(near.mean()), 9) if near.size else 0.0) or usual
 
 
 def segments_of_times(times: npt.ArrayLike, bin_s: float, name: str) -> tuple[tuple[int, int], ...]:

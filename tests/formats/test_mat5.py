@@ -93,6 +93,15 @@ def test_a_matrix_that_ends_before_its_numbers_is_refused(size: int, tmp_path: P
         Mat5File(path)
 
 
+def test_whole_numbers_that_are_stored_as_others_are_refused(tmp_path: Path) -> None:
+    uint8 = _matrix((1, 2), struct.pack("<2d", np.nan, 1e300)).replace(
+        struct.pack("<II", 6, 0), struct.pack("<II", 9, 0)
+    )
+    (tmp_path / "m.mat").write_bytes(_file(uint8))
+    with pytest.raises(InputError, match="x is of whole numbers, but stored as others"):
+        Mat5File(tmp_path / "m.mat").read("x")
+
+
 def test_a_bomb_is_not_decompressed(tmp_path: Path) -> None:
     bomb = zlib.compress(_matrix((1, 2), bytes(16)) + bytes(2**27), 9)
     (tmp_path / "m.mat").write_bytes(_file(struct.pack("<II", 15, len(bomb)) + bomb))

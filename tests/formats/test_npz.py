@@ -206,6 +206,21 @@ def test_a_bomb_with_a_false_size_is_not_unpacked(samples: dict[str, Path]) -> N
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("claimed", [1 << 31, (1 << 32) - 2])
+def test_a_size_that_the_file_cannot_hold_is_not_asked_for(claimed: int, samples: dict[str, Path]) -> None:
+    """Python reads what is stored as it is in one go, and takes all of that memory first."""
+    path = samples["npz"]
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    size = len(members["counts.npy"]).to_bytes(4, "little")
+    path.write_bytes(path.read_bytes().replace(size, claimed.to_bytes(4, "little")))
+    with pytest.raises(InputError, match="an array is said to be larger than the file can hold"):
+        read_npz(path)
+
+
 def test_a_pickle_is_never_loaded(samples: dict[str, Path], tmp_path: Path) -> None:
     class Trap:
         def __reduce__(self) -> tuple[Any, ...]:

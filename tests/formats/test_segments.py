@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bmi_decoder.errors import InputError
-from bmi_decoder.formats.segments import segments_of_times
+from bmi_decoder.formats.segments import segments_of_times, usual_step
 
 
 @given(st.lists(st.integers(2, 20), min_size=1, max_size=6), st.integers(1, 9), st.floats(-0.4, 0.4))
@@ -36,3 +36,7 @@ def test_a_clock_that_does_not_advance_is_named(wrong: float) -> None:
 def test_a_wrong_bin_width_is_not_taken_for_gaps() -> None:
     with pytest.raises(InputError, match=r"bin width is 0.05 s, but time advances by 0.1 s"):
         segments_of_times(np.arange(20) * 0.1, 0.05, "test")
+
+
+def test_steps_that_agree_on_nothing_have_a_median_all_the_same() -> None:
+    assert usual_step(np.array([0.0, 0.01, 0.011])) == pytest.approx(0.0055)

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,7 @@ def main() -> int:
 def _again(name: str, seed: int, index: int) -> int:
     with tempfile.TemporaryDirectory() as work:
         target = build(name, Path(work))
+        warnings.simplefilter("error")
         data = target.case(seed, index)
         print(f"{name}, seed {seed}, case {index}: {len(data)} bytes, {data[:80]!r} ...", flush=True)
         try:

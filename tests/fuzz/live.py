@@ -160,7 +160,7 @@ def descriptions(name: str, folder: Path) -> Target:
         full = pylsl.StreamInfo(handle=from_xml(data.replace(b"\0", b"")))
         visible, description = describe(full), read_description(full)
         if visible.name.startswith("(invalid: "):
-            raise InputError(visible.name)
+            raise InputError("liblsl does not understand it")
         n = visible.n_channels
         with redirect_stdout(io.StringIO()):
             labels, units = _texts(full.get_channel_labels(), n), _texts(full.get_channel_units(), n)
