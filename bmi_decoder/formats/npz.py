@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import reprlib
 import secrets
 import tokenize
 import warnings
@@ -220,7 +221,7 @@ def _parsed_header(array: npt.NDArray[Any], path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: this .npz is not a {FORMAT}")
     if header.get("version") != VERSION:
         raise InputError(
-            f"{path}: recording format version {header.get('version')!r}, this program reads {VERSION}; "
+            f"{path}: recording format version {reprlib.repr(header.get('version'))}, this program reads {VERSION}; "
             "update bmi-decoder"
         )
     valid: dict[str, Callable[[Any], bool]] = {

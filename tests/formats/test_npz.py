@@ -157,6 +157,7 @@ def _claim(members: dict[str, bytes]) -> None:
         (_claim, "holds 24 bytes, which are not int64 of shape"),
         (_header(format="other"), "not a bmi-decoder recording"),
         (_header(version=2), "version 2, this program reads 1; update"),
+        (_header(version="2" * 5000), "version .{,99}, this program reads 1; update"),
         (_header(bin_s="wide"), "'bin_s' is missing or of the wrong type"),
         (_header(t0=None), "'t0' is missing or of the wrong type"),
         (_header(outputs=[["x"]]), "'outputs' is missing or of the wrong type"),
