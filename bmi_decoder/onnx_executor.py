@@ -44,7 +44,8 @@ class OnnxExecutor:
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        options.log_severity_level = 3
+        # Its errors come as exceptions; it need not write them as well.
+        options.log_severity_level = 4
         # Weights that a model keeps in files beside it would else be looked for where this process happens to run.
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
         try:

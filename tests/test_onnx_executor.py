@@ -156,11 +156,14 @@ def outside(location: str) -> bytes:
 
 
 @pytest.mark.parametrize("location", ["weights.bin", "/weights.bin", "../weights.bin", "{}/weights.bin"])
-def test_weights_in_another_file_are_never_read(location: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_in_another_file_are_never_read(
+    location: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     np.arange(6, dtype="<f4").tofile(tmp_path / "weights.bin")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BundleError, match=r"^step.onnx cannot be loaded: .*External data path"):
         executor(outside(location.format(tmp_path)))
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("domain", ["com.example", "ai.onnx.contrib"])
