@@ -101,11 +101,18 @@ def test_names_stay_inside_the_folder(tmp_path: Path) -> None:
 
 
 def test_keys_from_the_command_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    shared = tmp_path / "shared memory"
+    shared.mkdir()
+    monkeypatch.setattr("services.control.storage.places._SHARED_MEMORY", shared)
     data = ["--data-dir", str(tmp_path / "data")]
     assert main(["keys", "generate", "ann", "--out", str(tmp_path)]) == 0
     assert main(["keys", "allow", str(tmp_path / "ann.key"), *data]) == 0
+    assert list(shared.iterdir()) == []  # nobody would remove it
     other = KeyPair.generate().public
     while other.startswith("-"):  # one in 85 would be taken for an option
         other = KeyPair.generate().public

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         args.usage_error(f"{args.action} needs " + ("the KEY, a file" if args.action == "allow" else "a NAME"))
     if args.action == "generate":
         return _generate(args.what, args.out)
-    folder = KeyFolder(DataDirectory.create(args.data_dir or default_data_dir()).keys)
+    folder = KeyFolder(DataDirectory.create(args.data_dir or default_data_dir(), serves=False).keys)
     try:
         folder.create()
         if args.action == "allow":

@@ -28,7 +28,7 @@ def register(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Change or show the tokens; a running control plane takes notice at once."""
-    file = TokenFile(tokens_path(DataDirectory.create(args.data_dir or default_data_dir()).root))
+    file = TokenFile(tokens_path(DataDirectory.create(args.data_dir or default_data_dir(), serves=False).root))
     if args.action == "list":
         for token in file.tokens():
             print(f"{token.name}  {token.scope}  {token.created_at}")

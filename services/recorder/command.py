@@ -117,7 +117,7 @@ def _worker(session: str, data_dir: Path | None) -> Path:
             f"{root} has no session {session!r} that was ever started; give the control plane's --data-dir, and start "
             "the session once"
         )
-    return DataDirectory.create(root).session(session).settings
+    return DataDirectory.create(root, serves=False).session(session).settings
 
 
 def _stream(text: str) -> StreamSettings:

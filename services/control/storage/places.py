@@ -96,8 +96,15 @@ class DataDirectory:
     flights: Path | None
 
     @classmethod
-    def create(cls, root: Path) -> DataDirectory:
+    def create(cls, root: Path, serves: bool = True) -> DataDirectory:
         """Make the folders that are missing.
+
+        Parameters
+        ----------
+        root : Path
+        serves : bool
+            Whether workers will be started: who only reads or writes a file makes no folder in shared memory, which
+            nobody would remove.
 
         Raises
         ------
@@ -114,7 +121,7 @@ class DataDirectory:
             raise BmiError(
                 f"cannot use data directory {root}: {error.strerror}; give another with --data-dir"
             ) from None
-        return cls(root, _private_shared_memory(root))
+        return cls(root, _private_shared_memory(root) if serves else None)
 
     @property
     def database(self) -> Path:
