@@ -108,7 +108,7 @@ def test_a_control_plane_that_is_killed(
         lost,
         recovered,
         bar_s=RESTARTS_S,
-        remark="its answers; decoding is not interrupted",
+        remark="until REST answers; decoding is not interrupted",
     )
     live.finish()
     flights = DataDirectory.create(data_dir).flights
