@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Iterator
@@ -72,6 +73,9 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         if self._holding is not None:
+            # Ending the connection would do, when the server gets to it: the next control plane may come sooner.
+            with contextlib.suppress(DatabaseError):
+                self._holding.execute(text("SELECT pg_advisory_unlock_all()"))
             self._holding.close()
         self._engine.dispose()
 
