@@ -115,6 +115,8 @@ def test_a_recorder_that_hangs_is_not_taken_as_ended_and_is_ended_when_asked(
     try:
         alive = eventually(lambda: asyncio.run(recorders.status("m1")), lambda one: one and one.state == "recording")
         assert alive is not None and alive.message == ""
+        # It answers before its first status is on disk, which is all that can be known of it once it hangs.
+        eventually(files.recorder_status.exists, bool)
         process.send_signal(signal.SIGSTOP)
         monkeypatch.setattr(session_recorder, "_STATUS_S", 0.2)
         monkeypatch.setattr(session_recorder, "_END_S", 0.2)
