@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ import psutil
 from bmi_decoder.client import ControlClient, ControlError
 from bmi_decoder.errors import BmiError
 from services.control.storage.places import DataDirectory
-from services.processes import Child
+from services.processes import Child, free_port
 
 _WELL_S = 60.0
 _POLL_S = 0.02
@@ -44,7 +43,7 @@ class LiveSystem:
         self, folder: Path, rig: Sequence[str], bundles: Sequence[Path], first_rig: Sequence[str] = ()
     ) -> None:
         self.folder, self.places = folder, DataDirectory.create(folder / "data")
-        self.port, self.endpoint = _free_port(), f"tcp://127.0.0.1:{_free_port()}"
+        self.port, self.endpoint = free_port(), f"tcp://127.0.0.1:{free_port()}"
         self.client = ControlClient(f"http://127.0.0.1:{self.port}", timeout_s=60.0)
         self.stream, self._plays = f"live-{os.getpid()}", tuple(rig)
         self.rig, self.control = self.new_rig(*first_rig), self._serve()
@@ -86,12 +85,14 @@ class LiveSystem:
         self.control.stop()
         self.control = self._serve()
 
-    def kill_worker(self) -> None:
-        """Returns when there is another one."""
+    def kill_worker(self) -> float:
+        """Gives when, once there is another one."""
         pid = self.client.session("live").pid
         assert pid is not None
         os.kill(pid, 9)
+        killed = time.monotonic()
         until(lambda: self.client.session("live").pid not in (pid, None), "the worker is another one")
+        return killed
 
     def kill_recorder(self) -> float:
         """Gives when."""
@@ -150,10 +151,3 @@ def processes(root: Path) -> list[psutil.Process]:
             if process.pid != os.getpid() and any(str(root) in part for part in process.cmdline()):
                 found.append(process)
     return found
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

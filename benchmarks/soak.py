@@ -16,7 +16,6 @@ import contextlib
 import math
 import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
@@ -94,8 +93,8 @@ class Soak:
             self.kill_rig, self.stop_rig, self.kill_worker, self.stop_worker, self.kill_control, self.kill_recorder,
             self.take_processors,
         ]  # fmt: skip
-        until_ = time.monotonic() + seconds
-        while time.monotonic() < until_:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
             self.rest(self._rng.uniform(1.0, 5.0))
             what = self._rng.choice(faults if self._rng.random() < 0.25 else quiet)
             self.done[what.__name__] += 1
@@ -109,8 +108,8 @@ class Soak:
 
     def rest(self, seconds: float) -> None:
         """Let it run, and look at it."""
-        until_ = time.monotonic() + seconds
-        while time.monotonic() < until_:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
             time.sleep(0.2)
             self._look()
 
@@ -151,7 +150,7 @@ class Soak:
         self._system.rig.process.kill()
         self._system.rig.stop()
         log = self._system.folder / f"pushes{len(self._pushes)}"
-        self._broke("rig killed", began, math.nan, _RESUMES_S)
+        self.faults.append(Fault("rig killed", began, math.nan, _RESUMES_S))
         self._system.new_rig("--no-wait", "--push-log", str(log))
         until(log.exists, "the rig is back")
         self._pushes.append(RowLogReader(log))
@@ -162,14 +161,14 @@ class Soak:
 
     def kill_worker(self) -> None:
         """The control plane starts another one."""
-        began, pid = lsl_clock(), self._pid()
-        os.kill(pid, signal.SIGKILL)
-        self._broke("worker killed", began, lsl_clock(), _RESTARTS_S)
-        until(lambda: self._client.session("live").pid not in (pid, None), "there is another worker")
+        began = lsl_clock()
+        self.faults.append(Fault("worker killed", began, self._system.kill_worker(), _RESTARTS_S))
 
     def stop_worker(self) -> None:
         """What its inlet does not hold is a gap."""
-        self._suspend("worker", self._pid())
+        pid = self._client.session("live").pid
+        assert pid is not None
+        self._suspend("worker", pid)
 
     def kill_control(self) -> None:
         """Nothing may be lost."""
@@ -183,8 +182,7 @@ class Soak:
             self.rest(2.0)
         self._system.kill_recorder()
         until(lambda: (one := self._client.recorder("live")) is None or one.state == "ended", "the recorder has ended")
-        self._recorded_from = -math.inf  # its end is where it was killed
-        self._end_recording()
+        self._end_recording(killed=True)
 
     def take_processors(self) -> None:
         """A process that never rests on each; nothing may be lost."""
@@ -203,22 +201,14 @@ class Soak:
         self._look()
         return account(np.concatenate(self._pushed), np.concatenate(self._received), self.faults, 1 / RATE_HZ)
 
-    def _broke(self, what: str, began: float, over: float, bar_s: float) -> None:
-        self.faults.append(Fault(what, began, over, bar_s))
-
     def _suspend(self, what: str, pid: int) -> None:
         began, process = lsl_clock(), psutil.Process(pid)
         process.suspend()
         self.rest(self._rng.uniform(0.3, 2.0))
         process.resume()
-        self._broke(f"{what} stopped", began, lsl_clock(), _RESUMES_S)
+        self.faults.append(Fault(f"{what} stopped", began, lsl_clock(), _RESUMES_S))
 
-    def _pid(self) -> int:
-        while (pid := self._client.session("live").pid) is None:
-            self.rest(0.2)
-        return pid
-
-    def _end_recording(self) -> None:
+    def _end_recording(self, killed: bool = False) -> None:
         if self._client.recorder("live") is None:
             return
         ended = lsl_clock()
@@ -234,7 +224,8 @@ class Soak:
         lost = [event for _, event in session.log if event["event"] in ("dropped", "estimates_lost")]
         if lost:
             self.trouble.append(f"a recording lacks something: {lost[:3]}")
-        if not any(fault.over > self._recorded_from for fault in self.faults):
+        # One whose recorder was killed ends there; a worker that was killed begins to count anew.
+        if not killed and not any(fault.began > self._recorded_from for fault in self.faults):
             steps = np.diff(session.estimates["sequence"])
             if np.any(steps != 1) or session.estimates["t_publish"][-1] < ended - 1:
                 self.trouble.append(f"a recording lacks estimates: {steps[steps != 1][:3].tolist()}")

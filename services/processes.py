@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,14 @@ from pathlib import Path
 from bmi_decoder.errors import BmiError
 
 _STOP_TIMEOUT_S = 10.0
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that nobody listened on just now, for a child that is told where to."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 class Child:

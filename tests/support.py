@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Any
 
 import numpy as np
@@ -79,10 +78,3 @@ def recording(n_bins: int = 400, seed: int = 0, **changes: Any) -> Recording:
         "source": "test recording",
     }
     return Recording(**{**values, **changes})
-
-
-def free_port() -> int:
-    """A TCP port that nobody listened on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

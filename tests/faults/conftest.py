@@ -15,11 +15,10 @@ import pytest
 from bmi_decoder.client import ControlClient
 from bmi_decoder.rest_models import SessionStatus
 from services.control.storage.places import DataDirectory
-from services.processes import running
+from services.processes import free_port, running
 from tests.control.support import N_CHANNELS
 from tests.faults.ledger import RESUMES_S, Ledger, Row
 from tests.faults.watched import PuppetRig, Watched
-from tests.support import free_port
 from tests.system.conftest import Control, Spawn, control, linear_bundle, spawn, stream_name
 from tests.system.support import Program, eventually
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from bmi_decoder.recorded_session import read_session
+from services.processes import free_port
 from tests.faults.conftest import Puppet, Report, StartWatch, recorder
 from tests.faults.ledger import RESTARTS_S
 from tests.faults.watched import Watched
-from tests.support import free_port
 from tests.system.conftest import Control, Spawn
 from tests.system.support import eventually
 

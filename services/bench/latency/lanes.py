@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bmi_decoder.bundle import Bundle, write_bundle
 from bmi_decoder.config import RealtimeSettings, SessionSettings, StreamSettings, WorkerSettings
 from bmi_decoder.errors import InputError
+from services.processes import free_port
 
 FLOOR = "floor"
 
@@ -82,6 +82,4 @@ def peer_lane(definition: str, stream: str) -> Lane:
 
 
 def _free_endpoint() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+    return f"tcp://127.0.0.1:{free_port()}"
