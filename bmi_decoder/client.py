@@ -348,6 +348,10 @@ class ControlClient(ControlConnection):
         answer = self._request("GET", _path(name) + "/recordings")
         return TypeAdapter(RecorderStatus | None).validate_json(answer.content)
 
+    def disarm_recorder(self, name: str) -> None:
+        """End the recorder of a session that is armed, and forget what it holds."""
+        self._request("POST", _path(name) + "/recordings/disarm", timeout=_STOP_RECORDING_TIMEOUT_S)
+
     def stop_recording(self, name: str) -> RecordedFile:
         """End the recording of a session; its file is then among the stored recordings."""
         answer = self._request("POST", _path(name) + "/recordings/stop", timeout=_STOP_RECORDING_TIMEOUT_S)

@@ -31,6 +31,9 @@ class RecorderStatus(Settings):
     message: str = Field("", description="The alarm: why the last recording ended by itself; empty when all is well.")
     file: str | None = Field(None, description="The file that is being written, or was last.")
     elapsed_s: float = Field(0.0, description="How long that recording has lasted.")
+    before_s: float = Field(
+        0.0, description="Length of what came before `start`: in memory while armed, in the file while recording."
+    )
     size_bytes: int = 0
     streams: tuple[StreamStatus, ...] = ()
     waiting_for: tuple[str, ...] = Field((), description="What has not been found, or was lost.")

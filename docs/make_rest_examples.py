@@ -103,6 +103,8 @@ def record(http: httpx.Client, folder: Path) -> dict[str, Any]:
     send("list_revisions", "GET", f"{session}/revisions")
     cursor = http.get(f"{session}/revisions", params={"limit": 1}).links["next"]["url"].rpartition("cursor=")[2]
 
+    http.post(f"{session}/recordings", json={"armed": True}).raise_for_status()
+    send("disarm_recorder", "POST", f"{session}/recordings/disarm")
     send("record_session", "POST", f"{session}/recordings", json={"participant": "01", "task": "reach"})
     until(f"{session}/recordings", lambda status: status["elapsed_s"] > 2)
     send("look_at_recorder", "GET", f"{session}/recordings")

@@ -60,6 +60,7 @@ class Recorder:
         self._last: RecordingFile | None = None
         self._syncing: Syncing | None = None
         self._began = self._ended = self._said = lsl_clock()
+        self._before_s = 0.0
         self._alarm = ""
         self._requests: SimpleQueue[tuple[str, Future[None]]] = SimpleQueue()
         self._status = self._new_status()
@@ -156,6 +157,7 @@ class Recorder:
             raise BmiError(f"cannot record into {self._settings.folder}: {error.strerror}") from None
         self._file = self._last = file
         self._began, self._alarm = now, ""
+        self._before_s = self._ring.held_s(now)
         self._syncing = Syncing(file, self._settings.min_free_bytes)
         self._syncing.start()
         self._tell(f"recording {file.path}")
@@ -166,7 +168,7 @@ class Recorder:
             "version": __version__,
             "pretrigger_s": self._settings.pretrigger_s,
         }
-        for chunk in (self._log.chunk(begin, now), *self._ring.release()):
+        for chunk in (self._log.chunk(begin, now), *self._ring.release(now)):
             self._write(chunk)
         if self._file is None:
             raise BmiError(self._alarm)
@@ -206,13 +208,15 @@ class Recorder:
 
     def _new_status(self, state: str = "") -> RecorderStatus:
         now, file = lsl_clock(), self._last
+        state = state or ("armed" if self._file is None else "recording")
         lost = dict(self.intake.lost)
         trouble = "" if self._status_file is None else self._status_file.trouble
         return RecorderStatus.model_validate(
             {
-                "state": state or ("armed" if self._file is None else "recording"),
+                "state": state,
                 "message": "; ".join(filter(None, (self._alarm, self._sources.alarm, trouble))),
                 "file": None if file is None else str(file.path),
+                "before_s": self._ring.held_s(now) if state == "armed" else self._before_s,
                 "elapsed_s": 0.0 if file is None else (self._ended if self._file is None else now) - self._began,
                 "size_bytes": 0 if file is None else file.size,
                 "streams": ()

@@ -37,14 +37,23 @@ class Ring:
             chunk = former._replace(at=chunk.at)
         self._chunks.append(chunk)
         self._bytes += len(chunk.content)
-        while self._chunks and (chunk.at - self._chunks[0].at > self._seconds or self._bytes > self._max_bytes):
-            made_at = self._chunks[0].at
-            while self._chunks and self._chunks[0].at == made_at:
-                self._bytes -= len(self._chunks.popleft().content)
+        self._forget(chunk.at)
 
-    def release(self) -> list[Chunk]:
+    def held_s(self, now: float) -> float:
+        """How long the stretch is that `release` would give, seconds."""
+        self._forget(now)
+        return self._chunks[-1].at - self._chunks[0].at if self._chunks else 0.0
+
+    def release(self, now: float) -> list[Chunk]:
         """Everything, for the beginning of a file; what is kept stays for the next one."""
+        self._forget(now)
         held = [*self._kept.values(), *self._chunks]
         self._chunks.clear()
         self._bytes = 0
         return held
+
+    def _forget(self, now: float) -> None:
+        while self._chunks and (now - self._chunks[0].at > self._seconds or self._bytes > self._max_bytes):
+            made_at = self._chunks[0].at
+            while self._chunks and self._chunks[0].at == made_at:
+                self._bytes -= len(self._chunks.popleft().content)

@@ -44,6 +44,7 @@ NOTHING_TYPED = {
     "delete_recording": ControlClient.delete_recording,
     "download_recording": ControlClient.download_recording,
     "delete_session": ControlClient.delete_session,
+    "disarm_recorder": ControlClient.disarm_recorder,
     "follow_events": ControlClient.events,
 }
 """Methods that give a truth value, a file, events, or nothing."""

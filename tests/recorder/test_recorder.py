@@ -128,8 +128,10 @@ def test_what_came_before_start_is_in_the_file(start: Callable[..., Running], tm
     running.put(0, at=now - 61)
     running.put(10, at=now - 5)
     running.put(20, at=now)
-    assert running.tell("status").state == "armed" and not list(tmp_path.glob("*.xdf"))
-    running.tell("start")
+    held = eventually(lambda: running.tell("status"), lambda status: status.before_s > 0)
+    assert held.state == "armed" and held.before_s == pytest.approx(5, abs=0.01)
+    assert not list(tmp_path.glob("*.xdf"))
+    assert running.tell("start").before_s == held.before_s
     running.put(30)
     eventually(running.samples, lambda n: n == 30)
     status = running.tell("stop")
@@ -150,7 +152,8 @@ def test_the_ring_is_bounded_and_keeps_what_explains_the_rest() -> None:
     for at in range(100):
         ring.add(Chunk(track, bytes([at]) * 10, float(at), 1))
     ring.add(Chunk(track, b"settings 2", 99.0, keep="settings"))
-    assert [chunk.content for chunk in ring.release()] == [
+    assert ring.held_s(99.0) == 10.0
+    assert [chunk.content for chunk in ring.release(99.0)] == [
         b"settings 2",
         b"offset 1",
         *(bytes([at]) * 10 for at in range(89, 100)),
@@ -158,7 +161,16 @@ def test_the_ring_is_bounded_and_keeps_what_explains_the_rest() -> None:
     ]
     for at in range(100, 300):
         ring.add(Chunk(track, bytes(400), float(at) / 1e3, 1))
-    assert len([chunk for chunk in ring.release() if chunk.n_samples]) == 2
+    assert len([chunk for chunk in ring.release(0.3) if chunk.n_samples]) == 2
+
+
+def test_what_is_too_old_when_record_is_pressed_is_not_in_the_file() -> None:
+    ring = Ring(seconds=10.0, max_bytes=1000)
+    for at in (0.0, 4.0):
+        ring.add(Chunk(Track(1, "a", "b", b""), b"x", at, 1))
+    assert ring.held_s(9.0) == 4.0
+    assert ring.held_s(12.0) == 0.0 and [chunk.at for chunk in ring.release(12.0)] == [4.0]
+    assert ring.release(12.0) == []
 
 
 def test_a_stalled_disk_costs_samples_and_no_memory(

@@ -182,7 +182,7 @@ def test_a_session_is_recorded_over_rest(control: Control, rig: Rig, start_sessi
         for event in client.events(live.name):
             if isinstance(event, RecordingEvent):
                 told.append(event)
-            if len(told) == 4:
+            if len(told) == 7:
                 return
 
     listening = threading.Thread(target=listen, daemon=True)
@@ -191,8 +191,19 @@ def test_a_session_is_recorded_over_rest(control: Control, rig: Rig, start_sessi
     with pytest.raises(ControlError, match="not being recorded"):
         client.stop_recording(live.name)
     rig("simulated")
-    begun = client.record_session(live.name, kinematics=f"{live.stream}-kinematics", participant="P7")
-    assert begun.state == "recording"
+    client.record_session(live.name, armed=True)
+    with pytest.raises(ControlError, match="only armed"):
+        client.stop_recording(live.name)
+    for _ in range(2):
+        client.disarm_recorder(live.name)
+        assert client.recorder(live.name) is None
+
+    client.record_session(live.name, kinematics=f"{live.stream}-kinematics", participant="P7", armed=True)
+    held = eventually(lambda: client.recorder(live.name), lambda one: one is not None and one.before_s > 0.5)
+    begun = client.record_session(live.name)
+    assert held is not None and begun.state == "recording" and begun.before_s >= held.before_s
+    with pytest.raises(ControlError, match="is being recorded"):
+        client.disarm_recorder(live.name)
     with pytest.raises(ControlError, match="is being recorded") as refused:
         client.record_session(live.name)
     assert refused.value.status == 409
@@ -216,6 +227,6 @@ def test_a_session_is_recorded_over_rest(control: Control, rig: Rig, start_sessi
     assert crashed is not None and "ended unexpectedly" in crashed.message
     assert client.stop_recording(live.name).recording.format == "xdf"
     listening.join(20)
-    assert [event.state for event in told] == ["recording", "ended", "recording", "ended"]
-    assert [bool(event.message) for event in told] == [False, False, False, True]
+    assert [event.state for event in told] == ["armed", "ended", "armed", "recording", "ended", "recording", "ended"]
+    assert [bool(event.message) for event in told] == [False] * 6 + [True]
     assert live.status.state == "running"

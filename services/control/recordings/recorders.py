@@ -109,6 +109,24 @@ class SessionRecorders:
             self._announcer.take(name, status)
             return status
 
+    async def disarm(self, name: str) -> None:
+        """End a recorder that is armed, and what it holds with it; without one nothing is done.
+
+        Raises
+        ------
+        Problem
+            409 if it records.
+        """
+        async with self._locks[name]:
+            status = await self.status(name)
+            if status is not None and status.state == "recording":
+                raise Problem(409, f"session {name!r} is being recorded; POST .../recordings/stop ends that")
+            if status is not None and status.state == "armed":
+                await self._end(name)
+                self._announcer.take(name, await self.status(name))
+                if status.file is None:
+                    self._files(name).recorder_status.unlink(missing_ok=True)
+
     async def stop(self, name: str) -> tuple[RecorderStatus, RecordingRow]:
         """End a session's recorder, and store its file.
 
@@ -119,6 +137,8 @@ class SessionRecorders:
         """
         async with self._locks[name]:
             status = await self.status(name)
+            if status is not None and status.state == "armed" and status.file is None:
+                raise Problem(409, f"session {name!r} is only armed; POST .../recordings/disarm ends that")
             if status is not None and status.state != "ended":
                 await self._end(name)
                 status = await self.status(name)

@@ -35,6 +35,13 @@ async def look_at_recorder(name: str, control: ControlDep) -> RecorderStatus | N
     return await control.recorders.status(name)
 
 
+@router.post("/disarm", status_code=204, summary="End an armed recorder", responses=responses(404, 409))
+async def disarm_recorder(name: str, control: ControlDep) -> None:
+    """Forget what an armed recorder holds in memory; nothing is done where none is armed."""
+    check_existing(control, name)
+    await control.recorders.disarm(name)
+
+
 @router.post("/stop", summary="End a recording", responses=responses(404, 409, 422))
 async def stop_recording(name: str, control: ControlDep) -> RecordedFile:
     """Close the file and store it with the other recordings, from which decoders are trained."""
