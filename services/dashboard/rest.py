@@ -52,14 +52,14 @@ class Rest:
         """
         return await self._send("POST", path, body)
 
-    async def patch(self, path: str, body: Any) -> Any:
-        """Change.
+    async def patch(self, path: str, body: Any, if_match: str | None = None) -> Any:
+        """Change; with `if_match` only what has this ETag still.
 
         Raises
         ------
         RefusedError
         """
-        return await self._send("PATCH", path, body)
+        return await self._send("PATCH", path, body, {} if if_match is None else {"If-Match": if_match})
 
     async def delete(self, path: str) -> None:
         """Remove.
@@ -70,8 +70,8 @@ class Rest:
         """
         await self._send("DELETE", path)
 
-    async def _send(self, method: str, path: str, body: Any = None) -> Any:
-        answer = await self._http.request(method, path, json=body)
+    async def _send(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
+        answer = await self._http.request(method, path, json=body, headers=headers)
         if answer.is_success:
             return answer.json() if answer.content else None
         try:

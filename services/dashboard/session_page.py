@@ -11,6 +11,7 @@ from fastapi import Request
 from nicegui import ui
 
 from services.dashboard import PATH
+from services.dashboard.mask_control import MaskControl
 from services.dashboard.recording_control import RecordingControl
 from services.dashboard.session_controls import SessionControls
 from services.dashboard.site import Site, link, page_frame
@@ -41,6 +42,7 @@ def register(site: Site) -> None:
                     controls = SessionControls(rest, name)
                     with ui.element("div").classes("controls"):
                         recording = RecordingControl(rest, name)
+                        mask = MaskControl(rest, name)
                         link("Calibrate a decoder for it", f"{PATH}/calibrate?{urlencode({'session': name})}")
             ui.html(panels.substitute(name=escape(name)), sanitize=False).classes("grid-host")
         ui.add_body_html(f'<script type="module" src="{PATH}/static/session.js"></script>')
@@ -49,6 +51,7 @@ def register(site: Site) -> None:
             now = site.lives.now(name)
             if now is not None:
                 controls.update(now.status, now.decoders)
+                mask.update(now.status)
                 recording.update(now.recorder, now.truth)
 
         ui.timer(_LOOK_S, look)

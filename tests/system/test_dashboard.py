@@ -6,6 +6,7 @@ With ``BMI_PICTURES`` set to a folder, the pictures of the documentation are wri
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from importlib.util import find_spec
@@ -113,9 +114,11 @@ def test_from_stream_to_cursor_to_swap_to_rollback(
     if PICTURES:
         page.wait_for_timeout(12_000)
     check_looks(page, "dashboard")
-    check_keyboard(page, "Stop", "Decoder", "Record", "Calibrate a decoder", "Estimate", "Newest events")
+    check_keyboard(page, "Stop", "Decoder", "Keep the last", "Record", "Mask channels", "Calibrate a decoder", "Estimate")
 
+    keep_before(page)
     walk.record(page)
+    expect(page.get_by_role("group", name="Recording").get_by_role("status")).to_contain_text("s before")
     head = page.get_by_role("group", name="Session controls")
     walk.choose(page, head, "Decoder", other.id[:8])
     head.get_by_role("button", name="Swap decoder").click()
@@ -124,8 +127,8 @@ def test_from_stream_to_cursor_to_swap_to_rollback(
     head.get_by_role("button", name="Roll back").click()
     expect(page.locator("#f-revision")).to_have_text("1")
     expect(page.locator("#events")).to_contain_text("rolled back")
-    client.change_session(stream, masked_channels=[3, 95])
-    expect(page.locator("#activity-note")).to_contain_text("masked: 3, 95")
+    mask(page, "3, 93-95", "3, 93-96")
+    expect(page.locator("#activity-note")).to_contain_text("masked: 3, 93, 94, 95")
     # The figure is of the decoder that decodes now.
     expect(page.locator("#f-r2-about")).to_have_text("collecting")
     walk.stop_recording(page)
@@ -191,6 +194,36 @@ def test_a_recording_is_exported_trained_on_and_deployed(watched: Watched, contr
     job = client.jobs()[0]
     assert job.result is not None and client.session(name).decoder == job.result["decoder"]
     client.delete_session(name)
+
+
+def keep_before(page: Page) -> None:
+    """Have what comes kept for a recording, with the keyboard; then not; then again."""
+    recording = page.get_by_role("group", name="Recording")
+    box, said = recording.get_by_role("checkbox", name="Keep the last 60 s"), recording.get_by_role("status")
+    box.press("Space")
+    expect(said).to_have_text(re.compile("[1-9] s kept"))
+    box.press("Space")
+    expect(said).to_have_text("not recording")
+    box.press("Space")
+    expect(said).to_have_text(re.compile("[1-9] s kept"))
+    expect(box).to_be_checked()
+
+
+def mask(page: Page, channels: str, beyond: str) -> None:
+    """Mask channels with the keyboard, after two lists that are none; none of the dialog is without a name."""
+    page.get_by_role("button", name="Mask channels").press("Enter")
+    dialog = page.get_by_role("dialog", name="Mask channels")
+    field = dialog.get_by_label("Masked channels")
+    expect(field).to_be_focused()
+    assert page.evaluate(UNNAMED) == []
+    for wrong, why in (("3, x", "'x' is not a channel"), (beyond, "masked_channels: ")):
+        field.fill(wrong)
+        field.press("Enter")
+        expect(dialog.get_by_role("alert")).to_contain_text(why)
+    field.fill(channels)
+    dialog.get_by_role("button", name="Mask", exact=True).press("Enter")
+    expect(page.get_by_text(f"Masked: {channels}")).to_be_visible()
+    expect(dialog).to_be_hidden()
 
 
 def check_looks(page: Page, name: str) -> None:
