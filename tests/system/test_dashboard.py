@@ -114,7 +114,8 @@ def test_from_stream_to_cursor_to_swap_to_rollback(
     if PICTURES:
         page.wait_for_timeout(12_000)
     check_looks(page, "dashboard")
-    check_keyboard(page, "Stop", "Decoder", "Keep the last", "Record", "Mask channels", "Calibrate a decoder", "Estimate")
+    beside = ("Keep the last", "Record", "Mask channels", "Calibrate a decoder")
+    check_keyboard(page, "Stop", "Decoder", *beside, "Estimate", "Newest events")
 
     keep_before(page)
     walk.record(page)
