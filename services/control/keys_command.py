@@ -6,12 +6,17 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from bmi_decoder.commands.options import say
+from bmi_decoder.config import WorkerSettings
 from bmi_decoder.errors import BmiError, InputError
 from bmi_decoder.keys import KeyPair, is_key, read_public, write_pair
+from services.command_socket import ask
 from services.control.storage.places import DataDirectory
 from services.data_directory import DATA_VARIABLE, default_data_dir
 from services.keys import NAME, KeyFolder
+from services.worker.command import Command, DisconnectAnswer, DisconnectCommand
 
 
 def register(subparsers: Any) -> None:
@@ -20,10 +25,10 @@ def register(subparsers: Any) -> None:
         "keys",
         help="who may receive encrypted estimates: make, allow, revoke and list CURVE keys",
         description="generate makes a key for somebody who wants to subscribe, anywhere. The other actions are for who "
-        "runs the control plane: allow and revoke hold from the next connection on, rotate gives the server a new "
-        "key for sessions that are started from then on.",
+        "runs the control plane: allow and revoke hold from the next connection on, disconnect has everybody who "
+        "receives connect again, rotate gives the server a new key for sessions that are started from then on.",
     )
-    parser.add_argument("action", choices=("generate", "allow", "revoke", "list", "rotate"))
+    parser.add_argument("action", choices=("generate", "allow", "revoke", "disconnect", "list", "rotate"))
     parser.add_argument("what", nargs="?", metavar="NAME|KEY", help="NAME of a key; for allow, its file NAME.key")
     parser.add_argument("--name", help="for allow: under which the key is known (default: the name of its file)")
     parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="for generate (default: here)")
@@ -37,14 +42,19 @@ def run(args: argparse.Namespace) -> int:
         args.usage_error(f"{args.action} needs " + ("the KEY, a file" if args.action == "allow" else "a NAME"))
     if args.action == "generate":
         return _generate(args.what, args.out)
-    folder = KeyFolder(DataDirectory.create(args.data_dir or default_data_dir(), serves=False).keys)
+    places = DataDirectory.create(args.data_dir or default_data_dir(), serves=False)
+    folder = KeyFolder(places.keys)
     try:
         folder.create()
         if args.action == "allow":
             _allow(folder, args.what, args.name)
         elif args.action == "revoke":
             folder.revoke(args.what)
-            say(f"{args.what} gets no new connection; one that it has lasts until its session is started again")
+            say(
+                f"{args.what} gets no new connection; 'keys disconnect' ends one that it has"
+            )
+        elif args.action == "disconnect":
+            return _disconnect(places)
         elif args.action == "rotate":
             folder.rotate()
             say("sessions that are started from now on have the new key; give it to their subscribers")
@@ -64,6 +74,23 @@ def _generate(name: str, out: Path) -> int:
     secret, public = write_pair(out, name, KeyPair.generate())
     print(f"{secret}  stays with you: what subscribes needs it\n{public}  goes to who runs the server: keys allow")
     return 0
+
+
+def _disconnect(places: DataDirectory) -> int:
+    """End the connections of all sessions that run and encrypt; 1 if one has not answered."""
+    unanswered = False
+    for path in sorted(places.root.glob("sessions/*/worker.json")):
+        name, worker = path.parent.name, WorkerSettings.model_validate_json(path.read_bytes())
+        if worker.keys is None or worker.commands is None or not Path(worker.commands).exists():
+            continue
+        try:
+            line = ask(Path(worker.commands), Command(disconnect=DisconnectCommand()))
+            ended = DisconnectAnswer.model_validate_json(line).connections
+            print(f"{name}  {ended} connection{'s' * (ended != 1)} ended; those who are allowed are back at once")
+        except (BmiError, ValidationError) as error:
+            unanswered = True
+            say(f"{name}: {error}")
+    return int(unanswered)
 
 
 def _allow(folder: KeyFolder, what: str, name: str | None) -> None:

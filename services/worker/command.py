@@ -64,9 +64,20 @@ class SnapshotAnswer(Settings):
     state: str = Field("", description="The pipeline's state: float32, little-endian, base64.")
 
 
+class DisconnectCommand(Settings):
+    """End the connections of all subscribers, so that ZeroMQ asks for each whether its key is still allowed."""
+
+
+class DisconnectAnswer(Settings):
+    """What was ended."""
+
+    connections: int = Field(description="0 as well where nothing is encrypted.")
+
+
 class Command(Settings):
     """One line to a worker: exactly one of these."""
 
     swap: SwapCommand | None = None
     state: StateCommand | None = None
     snapshot: SnapshotCommand | None = None
+    disconnect: DisconnectCommand | None = None

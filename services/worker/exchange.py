@@ -7,6 +7,7 @@ import math
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from bmi_decoder.bin_width import same_bin_width
@@ -14,7 +15,7 @@ from bmi_decoder.bundle import Manifest, read_bundle
 from bmi_decoder.config import Settings, WorkerSettings
 from bmi_decoder.errors import BmiError
 from bmi_decoder.pipeline import Pipeline
-from services.worker.command import Command, SnapshotAnswer, StateAnswer, SwapAnswer, SwapCommand
+from services.worker.command import Command, DisconnectAnswer, SnapshotAnswer, StateAnswer, SwapAnswer, SwapCommand
 from services.worker.decode import BinDecoder
 from services.worker.lane import Lane
 from services.worker.snapshot import SnapshotRequest
@@ -37,10 +38,14 @@ class Exchange:
         Outputs that a record of the flight recorder holds.
     settings : WorkerSettings
         What the worker began with.
+    disconnect : callable
+        Ends the connections of all subscribers, and gives how many.
     """
 
-    def __init__(self, decoder: BinDecoder, n_values: int, settings: WorkerSettings) -> None:
-        self._decoder, self._n_values = decoder, n_values
+    def __init__(
+        self, decoder: BinDecoder, n_values: int, settings: WorkerSettings, disconnect: Callable[[], int]
+    ) -> None:
+        self._decoder, self._n_values, self._disconnect = decoder, n_values, disconnect
         self._settle_s, self._probation_s = settings.settle_s, settings.probation_s
         session = settings.session
         self._decoded_with = {
@@ -63,6 +68,8 @@ class Exchange:
         try:
             if command.swap is not None:
                 return self.swap(command.swap)
+            if command.disconnect is not None:
+                return DisconnectAnswer(connections=self._disconnect())
             return self.state() if command.snapshot is None else self.snapshot()
         except Exception as error:
             traceback.print_exc()

@@ -75,6 +75,18 @@ class Publisher:
         """Publish a health event."""
         self.send(wire.pack_health(event))
 
+    def disconnect(self) -> int:
+        """End all connections, where they are encrypted, and give how many; called by any thread.
+
+        Subscribers connect again within fractions of a second, as far as their keys are allowed now, and miss what is
+        published meanwhile.
+        """
+        if self._access is None:
+            return 0
+        from services.worker.disconnect import disconnect
+
+        return disconnect(int(self.endpoint.rpartition(":")[2]))
+
     def close(self) -> None:
         """Send what is queued, within half a second, and close."""
         self._socket.close()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
 from bmi_decoder.cli import main
+from bmi_decoder.client import AccessError
 from bmi_decoder.errors import InputError
 from bmi_decoder.events import HealthEvent
 from bmi_decoder.keys import read_pair
@@ -71,3 +73,10 @@ def test_a_session_publishes_to_allowed_keys_and_to_its_own_service(
     read = len(live.received.estimates)
     live.received.until_estimates(read + 50)
     assert live.received.subscriber.lost == 0
+    # One that stands is not asked again, unless it is ended.
+    capsys.readouterr()
+    assert main(["keys", "disconnect", *data]) == 0
+    assert live.name in capsys.readouterr().out
+    with pytest.raises(AccessError, match="revoked"):
+        live.received.until_estimates(sys.maxsize)
+    assert live.status.state == "running"

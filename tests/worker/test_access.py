@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -78,6 +79,33 @@ def test_allowed_keys_are_let_in_until_they_are_revoked(keys: KeyFolder, publish
             assert other.receive(20.0) is not None
         assert other.lost == 0
     assert receives(publisher, server_key=publisher.server_key, key=keys.service())
+
+
+def test_who_is_revoked_is_cut_off_and_the_others_are_back(keys: KeyFolder, publishing: Publishing) -> None:
+    """ZeroMQ keeps a connection that stands, whatever becomes of its key."""
+    ann, bob = KeyPair.generate(), KeyPair.generate()
+    publisher, plain = publishing(keys), publishing(None)
+    keys.allow("ann", ann.public)
+    keys.allow("bob", bob.public)
+    at = publisher.endpoint
+    with (
+        Subscriber(at, ALL_TOPICS, server_key=publisher.server_key, key=ann) as revoked,
+        Subscriber(at, ALL_TOPICS, server_key=publisher.server_key, key=bob) as other,
+        Subscriber(plain.endpoint, ALL_TOPICS) as third,
+    ):
+        for subscriber in (revoked, other, third):
+            assert subscriber.receive(20.0) is not None
+        keys.revoke("ann")
+        assert revoked.receive(20.0) is not None
+        files = len(os.listdir("/proc/self/fd"))
+        assert publisher.disconnect() == 2 and plain.disconnect() == 0
+        assert len(os.listdir("/proc/self/fd")) <= files
+        with pytest.raises(AccessError, match="does not let this key in"):
+            while True:
+                revoked.receive(20.0)
+        while other.lost == 0:  # the sequence shows what was missed
+            assert other.receive(20.0) is not None
+        assert third.receive(20.0) is not None and third.lost == 0
 
 
 def test_the_wrong_server_key_and_none_are_told_apart(keys: KeyFolder, publishing: Publishing) -> None:
