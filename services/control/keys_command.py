@@ -50,9 +50,7 @@ def run(args: argparse.Namespace) -> int:
             _allow(folder, args.what, args.name)
         elif args.action == "revoke":
             folder.revoke(args.what)
-            say(
-                f"{args.what} gets no new connection; 'keys disconnect' ends one that it has"
-            )
+            say(f"{args.what} gets no new connection; 'keys disconnect' ends one that it has")
         elif args.action == "disconnect":
             return _disconnect(places)
         elif args.action == "rotate":
