@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bmi_decoder.errors import InputError
-from bmi_decoder.formats.opening import file_head
+from bmi_decoder.formats.opening import file_head, too_large
 from bmi_decoder.recording import Output, Recording
 
 FORMAT = "bmi-decoder recording"
@@ -31,7 +31,7 @@ _MEMBERS = ("header", "counts", "kinematics", "segments")
 # What zipfile, zlib and NumPy's header parser raise on files that are cut short or damaged.
 _DAMAGE = (
     zipfile.BadZipFile, zlib.error, tokenize.TokenError, SyntaxError, EOFError, OSError,
-    RuntimeError, ValueError, TypeError, MemoryError, IndexError, UserWarning,
+    RuntimeError, ValueError, TypeError, IndexError, UserWarning,
 )  # fmt: skip
 _MOST_RATIO = 1040
 """Deflate shrinks nothing to less than 1/1032."""
@@ -183,6 +183,8 @@ def _read_arrays(
             return {name: _read_member(archive, info, path) for name, info in zip(names, wanted, strict=True)}
     except InputError:
         raise
+    except MemoryError as error:
+        raise too_large(path) from error
     except _DAMAGE as error:
         raise InputError(f"{path}: not an .npz archive, or damaged or cut short ({str(error)[:200]})") from error
 

@@ -17,6 +17,7 @@ from bmi_decoder.formats.extra import require_formats_extra
 from bmi_decoder.formats.hdf5 import open_hdf5, read_numbers
 from bmi_decoder.formats.nwb_counts import binned_counts, recording_of_counts
 from bmi_decoder.formats.nwb_series import BehaviourSeries, behaviour_series, choose_series
+from bmi_decoder.formats.reader_process import in_reader_process
 from bmi_decoder.formats.rebin import join_factor, rebin
 from bmi_decoder.formats.segments import checked_times, segments_of_times, stretches, usual_step
 from bmi_decoder.recording import Recording
@@ -28,6 +29,7 @@ FloatArray = npt.NDArray[np.float64]
 _MAX_COUNTS = 4 * 2**30
 
 
+@in_reader_process
 def read_nwb(path: Path | str, bin_s: float | None = None, series: str | None = None) -> Recording:
     """Read a session: spikes of the `units` table in bins, and a series of the behaviour module.
 
@@ -90,7 +92,7 @@ def open_nwb(path: Path) -> Iterator[Any]:
             warnings.simplefilter("ignore")
             try:
                 yield _content(file)
-            except InputError:
+            except (InputError, MemoryError):
                 raise
             except Exception as error:
                 # pynwb and hdmf raise whatever a damaged file makes them stumble over, with no class of their own.

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from bmi_decoder.errors import InputError
 from bmi_decoder.formats.hdf5 import MAX_BYTES, checked_dataset, member, open_hdf5, read_numbers
 from bmi_decoder.formats.reaches import reaches_in
+from bmi_decoder.formats.reader_process import in_reader_process
 from bmi_decoder.formats.segments import segments_of_times
 from bmi_decoder.recording import Output, Recording
 
@@ -26,6 +27,7 @@ _MAX_COUNTS = 4 * 2**30
 _MAX_NAME = 64
 
 
+@in_reader_process
 def read_odoherty(path: Path | str, spike_sorting: bool = False) -> Recording:
     """Read a session of self-paced reaches: spikes in bins of 4 ms, and cursor velocity.
 

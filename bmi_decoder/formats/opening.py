@@ -38,6 +38,14 @@ def file_head(path: Path, n_bytes: int = 1024) -> bytes:
     return head
 
 
+def too_large(path: Path) -> InputError:
+    """The error for a sound file that there is too little memory for."""
+    return InputError(
+        f"{path}: the file is too large: reading it takes more memory than there is; cut the recording into parts, or "
+        "read it on a machine with more memory"
+    )
+
+
 def _open_without_waiting(path: str, flags: int) -> int:
     # Opening a named pipe would otherwise wait for a writer that may never come.
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from bmi_decoder.errors import InputError
 from bmi_decoder.formats.hdf5 import member, open_hdf5, read_numbers
+from bmi_decoder.formats.reader_process import in_reader_process
 
 if TYPE_CHECKING:
     import h5py
@@ -39,6 +40,7 @@ class ReachSplit:
     test: Spans
 
 
+@in_reader_process
 def read_reaches(path: Path | str) -> Spans:
     """Read where the target changes.
 

@@ -17,14 +17,14 @@ import numpy.typing as npt
 
 from bmi_decoder.errors import InputError
 from bmi_decoder.formats.extra import require_formats_extra
-from bmi_decoder.formats.opening import file_head
+from bmi_decoder.formats.opening import file_head, too_large
 from bmi_decoder.formats.xdf_chunks import MAX_BYTES, whole_chunks
 from bmi_decoder.formats.xdf_clock import regular_spans, sample_interval
 
 # What pyxdf, the XML parser and NumPy raise on values that make no sense.
 _DAMAGE = (
     ParseError, ValueError, TypeError, KeyError, IndexError, AttributeError,
-    OSError, RuntimeError, MemoryError, OverflowError, EOFError, struct.error,
+    OSError, RuntimeError, OverflowError, EOFError, struct.error,
 )  # fmt: skip
 
 
@@ -128,6 +128,8 @@ def load_xdf(path: Path | str) -> XdfFile:
             warnings.simplefilter("ignore")
             found, _ = pyxdf.load_xdf(io.BytesIO(content[:end]), dejitter_timestamps=False)
             streams = tuple(_stream(stream) for stream in found)
+    except MemoryError as error:
+        raise too_large(path) from error
     except _DAMAGE as error:
         raise InputError(f"{path}: the XDF file is damaged ({' '.join(str(error).split())[:200]})") from error
     finally:

@@ -11,6 +11,7 @@ import numpy as np
 
 from bmi_decoder.errors import InputError
 from bmi_decoder.formats import XdfStream, format_of, load_xdf, read_reaches, read_recording
+from bmi_decoder.formats.reader_process import in_reader_process
 from bmi_decoder.inspection.summary import summarise
 from bmi_decoder.recording import Recording
 
@@ -60,6 +61,7 @@ class Inspection:
         }
 
 
+@in_reader_process
 def inspect_file(path: Path | str, bin_s: float | None = None, **choices: Any) -> Inspection:
     """Look into a recording file.
 
@@ -103,6 +105,11 @@ def inspect_file(path: Path | str, bin_s: float | None = None, **choices: Any) -
         except InputError as error:
             remarks = (*remarks, str(error))
     return Inspection(path, known.name, known.summary, recording, problem, contents, remarks, reaches)
+
+
+def inspection_as_json(path: Path | str) -> dict[str, Any]:
+    """Look into a recording file as `inspect_file` does; what `Inspection.as_json` gives."""
+    return inspect_file(path).as_json()
 
 
 def describe_stream(stream: XdfStream) -> dict[str, Any]:

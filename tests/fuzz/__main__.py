@@ -1,8 +1,9 @@
 """Feeds everything that reads what strangers wrote with bad input: ``python -m tests.fuzz``, or ``make fuzz``.
 
 Each target runs in a process of its own with bounded memory. A crash, an input that takes too long or too much memory,
-and any error but a clear refusal is a finding: the input is kept, and the exit status is 1. The same seed makes the
-same inputs; ``--case`` runs one of them again.
+and any error but a clear refusal is a finding: the input is kept, and the exit status is 1. A crash in a reader that
+users get in a process of its own is none if it is a clear refusal there. The same seed makes the same inputs;
+``--case`` runs one of them again.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import argparse
 import json
 import platform
 import secrets
-import struct
 import subprocess
 import sys
 import tempfile
@@ -21,8 +21,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.fuzz.child import HEADROOM, SLOW_S, keep, run_cases
+from tests.fuzz.child import HEADROOM, PROGRESS, SLOW_S, keep, run_cases
 from tests.fuzz.page import page
+from tests.fuzz.target import Target, finding
 from tests.fuzz.targets import COUNTS, build
 
 _STARTS_S = 120.0
@@ -80,6 +81,7 @@ def fuzz(name: str, seed: int, n_inputs: int, kept: Path) -> dict[str, Any]:
         "inputs": 0,
         "accepted": 0,
         "refused": 0,
+        "crashed": 0,
         "slowest_ms": 0.0,
         "slowest_case": 0,
         "grown_mb": 0,
@@ -87,27 +89,35 @@ def fuzz(name: str, seed: int, n_inputs: int, kept: Path) -> dict[str, Any]:
     began = time.monotonic()
     while row["inputs"] < n_inputs:
         with tempfile.TemporaryDirectory(dir=kept) as folder:
-            status, stopped = _child(name, seed, row["inputs"], n_inputs, Path(folder))
+            status, done = _child(name, seed, row["inputs"], n_inputs, Path(folder))
             for file in Path(folder).glob(f"{name}-*"):
                 file.replace(kept / file.name)
             figures = Path(folder) / "figures.json"
-            if status == 0:
+            if figures.exists():
                 found = json.loads(figures.read_text())
                 ways.update(found["ways"])
-                row["accepted"] += found["accepted"]
-                row["refused"] += found["refused"]
                 row["grown_mb"] = max(row["grown_mb"], round(found["grown"] / 1e6))
-                if found["slowest_s"] * 1e3 > row["slowest_ms"]:
-                    row.update(slowest_ms=round(found["slowest_s"] * 1e3, 1), slowest_case=found["slowest_case"])
-                row["inputs"] = n_inputs
-                break
+        stopped, accepted, refused, slowest_s, slowest_case = done
+        row["accepted"] += accepted
+        row["refused"] += refused
+        if slowest_s * 1e3 > row["slowest_ms"]:
+            row.update(slowest_ms=round(slowest_s * 1e3, 1), slowest_case=slowest_case)
+        row["inputs"] = stopped
+        if status == 0:
+            continue
         if stopped < 0 or (status is not None and status > 0):
             raise SystemExit(f"{name}: the fuzzer itself failed at case {stopped}; before the first, on a valid input")
-        wrong = "took too long" if status is None else f"the process ended by signal {-(status or 0)}"
-        ways[wrong] += 1
+        row["inputs"] += 1
         with tempfile.TemporaryDirectory() as work:
-            keep(kept, name, stopped, build(name, Path(work)).case(seed, stopped), wrong)
-        row["inputs"] = stopped + 1
+            target = build(name, Path(work))
+            data = target.case(seed, stopped)
+            wrong = _as_users_read_it(target, data, status)
+        row["crashed"] += status is not None
+        if wrong is None:
+            row["refused"] += 1
+        else:
+            ways[wrong] += 1
+            keep(kept, name, stopped, data, wrong)
     for way, times in ways.items():
         print(f"{name}: {times} times {way}", file=sys.stderr, flush=True)
     if ways:
@@ -118,10 +128,21 @@ def fuzz(name: str, seed: int, n_inputs: int, kept: Path) -> dict[str, Any]:
     return row
 
 
-def _child(name: str, seed: int, first: int, last: int, folder: Path) -> tuple[int | None, int]:
-    """Exit status of a process that runs these cases, None if it was stuck; and the case that was on last."""
+def _as_users_read_it(target: Target, data: bytes, status: int | None) -> str | None:
+    """What is wrong with an input on which a child ended, None if it ends nothing for those who use the reader."""
+    if status is None:
+        return "took too long"
+    wrong = f"the process ended by signal {-status}"
+    if not target.in_reader_process:
+        return wrong
+    taken, other = finding(target, data)
+    return f"{wrong}, but not where users read it" if taken else other
+
+
+def _child(name: str, seed: int, first: int, last: int, folder: Path) -> tuple[int | None, tuple[Any, ...]]:
+    """Exit status of a process that runs these cases, None if it was stuck; and how far it came."""
     progress = folder / "progress"
-    progress.write_bytes(struct.pack("<q", -1))
+    progress.write_bytes(PROGRESS.pack(-1, 0, 0, 0.0, first))
     arguments = ["--seed", str(seed), "--target", name, "--kept", str(folder), "--child", str(first), str(last)]
     process = subprocess.Popen([sys.executable, "-m", "tests.fuzz", *arguments])
     seen, moved = -1, time.monotonic()
@@ -131,7 +152,7 @@ def _child(name: str, seed: int, first: int, last: int, folder: Path) -> tuple[i
             break
         except subprocess.TimeoutExpired:
             now = time.monotonic()
-            on = struct.unpack("<q", progress.read_bytes())[0]
+            on = PROGRESS.unpack(progress.read_bytes())[0]
             if on != seen:
                 seen, moved = on, now
             if now - moved > (SLOW_S if on >= 0 else _STARTS_S):
@@ -139,7 +160,7 @@ def _child(name: str, seed: int, first: int, last: int, folder: Path) -> tuple[i
                 process.wait()
                 status = None
                 break
-    return status, struct.unpack("<q", progress.read_bytes())[0]
+    return status, PROGRESS.unpack(progress.read_bytes())
 
 
 if __name__ == "__main__":

@@ -13,21 +13,26 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
+from bmi_decoder.formats import reader_process
 from tests.fuzz.target import Target, finding
 
-HEADROOM = 1 << 30
+HEADROOM = 512 << 20
 """Bytes of address space that one input may take."""
 
 SLOW_S = 10.0
 """Longest time for one input."""
+
+PROGRESS = struct.Struct("<qqqdq")
+"""The case that is on, how many were accepted and refused, and how long the slowest took and which it was."""
 
 _KEPT = 5
 """Inputs that are kept of each way to fail."""
 
 
 def run_cases(target: Target, seed: int, cases: range, folder: Path) -> None:
-    """Run cases; which one is on is always in ``progress``, and the figures of this process in ``figures.json``."""
+    """Run cases; ``progress`` always says how far this is, ``figures.json`` what was found and the memory it took."""
     warnings.simplefilter("error")
+    reader_process.is_reader = target.in_reader_process
     for data in target.valid:
         target.attempt(data)
     base = _status("VmSize")
@@ -38,10 +43,10 @@ def run_cases(target: Target, seed: int, cases: range, folder: Path) -> None:
     accepted = refused = 0
     slowest, slowest_case = 0.0, cases.start
     with open(folder / "progress", "r+b") as file:
-        progress = mmap.mmap(file.fileno(), 8)
+        progress = mmap.mmap(file.fileno(), PROGRESS.size)
     for index in cases:
         data = target.case(seed, index)
-        struct.pack_into("<q", progress, 0, index)
+        PROGRESS.pack_into(progress, 0, index, accepted, refused, slowest, slowest_case)
         began = time.perf_counter()
         try:
             taken, wrong = finding(target, data)
@@ -56,17 +61,20 @@ def run_cases(target: Target, seed: int, cases: range, folder: Path) -> None:
             ways[way] += 1
             if ways[way] <= _KEPT:
                 keep(folder, target.name, index, data, wrong)
-    figures = {
-        "accepted": accepted, "refused": refused, "slowest_s": slowest, "slowest_case": slowest_case,
-        "grown": _status("VmHWM") - resident, "ways": ways,
-    }  # fmt: skip
-    (folder / "figures.json").write_text(json.dumps(figures))
+            _write(folder, ways, resident)
+    PROGRESS.pack_into(progress, 0, cases.stop, accepted, refused, slowest, slowest_case)
+    _write(folder, ways, resident)
 
 
 def keep(folder: Path, name: str, index: int, data: bytes, wrong: str) -> None:
     """Keep an input, and what is wrong with it."""
     (folder / f"{name}-{index}.bin").write_bytes(data)
     (folder / f"{name}-{index}.txt").write_text(wrong, errors="backslashreplace")
+
+
+def _write(folder: Path, ways: Counter[str], resident: int) -> None:
+    figures = {"ways": ways, "grown": _status("VmHWM") - resident}
+    (folder / "figures.json").write_text(json.dumps(figures))
 
 
 def _way(wrong: str) -> str:

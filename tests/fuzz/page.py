@@ -17,9 +17,11 @@ inputs.
   show what it touches, a stream is compared with a session.
 - *refused*: with one clear error of ours. Of JSON that pydantic reads, with its own.
 - *grown*: most memory of the process beyond what it had before the first input.
-- *findings*: ended or hung the process, took more memory than it may, or raised anything else, a warning too. The HDF5
-  library under `nwb` and `odoherty` can itself crash on a damaged file, which no reader above it can catch: take such
-  files only from people whom you trust.
+- *findings*: ended or hung the process, took more memory than it may, or raised anything else, a warning too.
+
+The HDF5 library under `nwb` and `odoherty` can itself crash on a damaged file. Users get these formats read in a
+[process of its own](formats.md#a-process-for-hdf5), where a crash is an error like any other. An input that ended the
+fuzzer's process is read again in that way, and is refused if it gives one clear error: {crashed} in this run.
 
 """
 
@@ -36,6 +38,8 @@ def page(rows: Mapping[str, Mapping[str, Any]], seed: int, headroom: int, slow_s
         ),
     ]
     total, seconds = (sum(row[key] for row in rows.values()) for key in ("inputs", "seconds"))
-    head = _HEAD.format(headroom=headroom >> 20, slow=slow_s, seed=seed)
+    head = _HEAD.format(
+        headroom=headroom >> 20, slow=slow_s, seed=seed, crashed=sum(row["crashed"] for row in rows.values())
+    )
     foot = f"{total:,} inputs in {seconds / 60:.0f} minutes, seed {seed}, Python {python}.\n"
     return head + "\n".join(table) + "\n\n" + foot

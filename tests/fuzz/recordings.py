@@ -8,6 +8,7 @@ import random
 import struct
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -274,7 +275,7 @@ def _hdf5(name: str, path: Path, read: Callable[[Path], object]) -> Target:
             changed[at] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, changed[at] ^ 1 << rng.randrange(8), rng.getrandbits(8)))
         return bytes(changed)
 
-    return _target(name, path, [valid], change, read)
+    return replace(_target(name, path, [valid], change, read), in_reader_process=True)
 
 
 def csv(name: str, folder: Path) -> Target:

@@ -24,6 +24,9 @@ class Target:
         Reads an input, and uses what was read as a user would.
     refusals : tuple of exception types
         What it may raise. A refusal of ours must be one line that is not empty.
+    in_reader_process : bool
+        Whether users get it read in a process of its own. Here that would take too long for each input: it is read in
+        the fuzzer's own child, and what ends that is read again as users read it.
     """
 
     name: str
@@ -31,6 +34,7 @@ class Target:
     change: Callable[[random.Random, bytes], bytes]
     attempt: Callable[[bytes], object]
     refusals: tuple[type[Exception], ...] = (BmiError,)
+    in_reader_process: bool = False
 
     def case(self, seed: int, index: int) -> bytes:
         """The input of this number; the same in every process."""

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
+import functools
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from bmi_decoder.errors import BmiError
+from bmi_decoder.formats.reader_process import ReaderProcess
+from bmi_decoder.inspection.inspect import inspection_as_json
 from services.control.rest.problem import bad_value
-from services.control.storage.places import CODE
 
 LONGEST_S = 300.0
 _AT_ONCE = 2
 _SMALLEST_BYTES = 2 << 30
+_NICENESS = 15
 
 
 class Inspector:
@@ -26,7 +28,7 @@ class Inspector:
     longest_s : float
         After this time a reader is ended, and its file refused.
     memory_bytes : int, optional
-        Most address space of one reader; by default a quarter of the memory, and 2 GiB at least.
+        Most memory of one reader; by default a quarter of the machine's, and 2 GiB at least.
     """
 
     def __init__(self, longest_s: float = LONGEST_S, memory_bytes: int | None = None) -> None:
@@ -42,35 +44,14 @@ class Inspector:
         Problem
             422 if it is damaged, or takes too much time or memory to read.
         """
+        inspect = functools.partial(inspection_as_json, path)
         async with self._reading:
-            reading = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *("-m", "services.control.recordings.inspect_upload", str(self._memory_bytes), str(path)),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                cwd=CODE,
-            )
+            reader = ReaderProcess(inspect, path, self._longest_s, self._memory_bytes, _NICENESS)
             try:
-                async with asyncio.timeout(self._longest_s):
-                    said, errors = await reading.communicate()
-            except TimeoutError:
-                raise bad_value(
-                    "file", f"could not be read within {self._longest_s:g} s; upload it in parts", file_name
-                ) from None
+                inspection = await asyncio.to_thread(reader.result)
+            except BmiError as error:
+                raise bad_value("file", str(error).replace(str(path), file_name), file_name) from None
             finally:
-                if reading.returncode is None:
-                    reading.kill()
-                    await reading.wait()
-        if reading.returncode:
-            raise bad_value("file", _reason(errors, reading.returncode, path, file_name), file_name)
-        inspection: dict[str, Any] = json.loads(said)
+                reader.kill()
         del inspection["path"]
         return inspection
-
-
-def _reason(errors: bytes, status: int, path: Path, file_name: str) -> str:
-    if status < 0:
-        return f"its reader was ended by signal {-status}: the file is damaged, or too large for this machine"
-    last = (errors.decode(errors="replace").strip().splitlines() or ["it cannot be read"])[-1]
-    return last.removeprefix("bmi-decoder inspect: ").replace(str(path), file_name)
