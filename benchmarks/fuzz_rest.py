@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -34,6 +33,7 @@ from schemathesis.generation import GenerationMode
 
 from bmi_decoder.formats import write_npz
 from bmi_decoder.recording import Output, Recording
+from services.processes import running
 from tests.control.support import write_linear_bundle
 
 _LEFT_OUT = {"/v1/events"}
@@ -175,18 +175,9 @@ def _checks() -> list[Any]:
 @contextmanager
 def serving(folder: Path) -> Iterator[str]:
     """URL of a control plane on a new data directory."""
-    command = [sys.executable, "-m", "bmi_decoder.cli", "serve", "--port", "0", "--data-dir", str(folder / "data")]
-    with (folder / "serve.log").open("w") as log:
-        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-    try:
-        assert server.stdout is not None
-        line = server.stdout.readline()
-        if not line:
-            raise SystemExit(f"serve ended: {(folder / 'serve.log').read_text()}")
-        yield line.split()[3]
-    finally:
-        server.terminate()
-        server.communicate()
+    command = ("-m", "bmi_decoder.cli", "serve", "--port", "0", "--data-dir", str(folder / "data"))
+    with running("serve", command, folder) as server:
+        yield server.next_line().split()[3]
 
 
 def main() -> int:

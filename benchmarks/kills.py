@@ -33,6 +33,7 @@ from bmi_decoder.wire import Estimate
 from services.bench.columns import line
 from services.demo.bundle import demo_bundle
 from services.ingest.lsl import configure_lsl
+from services.processes import ended_by_signals
 
 _RANDOM_S = 2.0
 _POLL_S = 0.02
@@ -273,7 +274,7 @@ def main() -> int:
     seed = random.randrange(1 << 32) if options.seed is None else options.seed
     say(f"seed {seed}")
     configure_lsl("loopback")
-    with tempfile.TemporaryDirectory(prefix="bmi-kills-") as folder:
+    with ended_by_signals(), tempfile.TemporaryDirectory(prefix="bmi-kills-") as folder:
         try:
             result = run(options.kills, seed, Path(folder))
         except BmiError as error:

@@ -42,7 +42,7 @@ from bmi_decoder.recording import Output, Recording
 from services.bench.host import host
 from services.bench.untrained import untrained_bundle
 from services.ingest.lsl import configure_lsl
-from services.processes import Child
+from services.processes import Child, ended_by_signals
 from services.rowlog import RowLogReader
 
 RATE_HZ, N_CHANNELS = 1000.0, 96
@@ -314,7 +314,7 @@ def main() -> int:
     seed = random.randrange(1 << 32) if options.seed is None else options.seed
     say(f"seed {seed}")
     configure_lsl("loopback")
-    with tempfile.TemporaryDirectory(prefix="bmi-soak-", dir=_shared_memory()) as folder:
+    with ended_by_signals(), tempfile.TemporaryDirectory(prefix="bmi-soak-", dir=_shared_memory()) as folder:
         result = run(options.seconds, seed, Path(folder), options.picture)
     if options.json:
         write_json(options.json, result)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 
 from bmi_decoder.errors import BmiError
 
@@ -99,8 +102,34 @@ class Child:
 
 
 @contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Have SIGTERM and SIGHUP leave a ``with`` block by SystemExit, instead of ending Python where it stands.
+
+    Otherwise children would be left behind. What else the program has for such a signal stays, and outside of the main
+    thread nothing is changed. The second one is ignored: it must not cut short what the first has begun.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
+
+    def leave(signum: int, frame: FrameType | None) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+        raise SystemExit(128 + signum)
+
+    for number in numbers:
+        signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
 def running(name: str, arguments: Sequence[str], log_directory: Path, is_command: bool = False) -> Iterator[Child]:
-    """A child for the length of a ``with`` block.
+    """A child for the length of a ``with`` block, which signals end as they do an exception.
 
     Parameters
     ----------
@@ -112,8 +141,9 @@ def running(name: str, arguments: Sequence[str], log_directory: Path, is_command
     is_command : bool
         Whether `arguments` name their own program.
     """
-    child = Child(name, arguments, log_directory, is_command)
-    try:
-        yield child
-    finally:
-        child.stop()
+    with ended_by_signals():
+        child = Child(name, arguments, log_directory, is_command)
+        try:
+            yield child
+        finally:
+            child.stop()

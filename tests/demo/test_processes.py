@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -29,6 +31,30 @@ def test_it_ends_also_when_the_block_fails(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), running("child", ["-c", "import time; time.sleep(600)"], tmp_path) as child:
         raise KeyboardInterrupt
     assert child.process.returncode is not None
+
+
+OWNER = """
+import sys, time
+from pathlib import Path
+from services.processes import running
+
+with running("a", ["-c", "import time; time.sleep(600)"], Path(sys.argv[1])) as a:
+    with running("b", ["-c", "import time; time.sleep(600)"], Path(sys.argv[1])) as b:
+        pass
+    print(a.process.pid, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_it_ends_also_when_a_signal_ends_its_owner(number: signal.Signals, tmp_path: Path) -> None:
+    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(tmp_path)], stdout=subprocess.PIPE)
+    with owner:
+        assert owner.stdout is not None
+        child = psutil.Process(int(owner.stdout.readline()))
+        owner.send_signal(number)
+        assert owner.wait(30) == 128 + number
+    assert not child.is_running()
 
 
 def test_one_that_does_not_listen_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
