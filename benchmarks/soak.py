@@ -4,8 +4,9 @@
 channels from a rig process over LSL into a session, and receives its estimates in a third process. Meanwhile decoders
 and filters are swapped, recordings made and read, subscribers come and go, and now and then something is broken: rig,
 worker, recorder or control plane killed, rig or worker stopped for a while, processors taken. Every sample is accounted
-for. It ends with status 1 if one is missing, or doubled, that no fault explains; if decoding did not go on in time
-after a fault; if a recording lacks something; if the worker's memory grows; or if anything is left behind.
+for. It ends with status 1 if one is missing, or doubled, that no fault explains; if one is missing and nothing that was
+published tells so, or a worker has counted another number of them; if decoding did not go on in time after a fault; if
+a recording lacks something; if the worker's memory grows; or if anything is left behind.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ import psutil
 from benchmarks.live_system import LiveSystem, until
 from benchmarks.soak_account import Account, Fault, account
 from benchmarks.soak_picture import draw
+from benchmarks.soak_told import WorkerLife
 from bmi_decoder.bundle import write_bundle
 from bmi_decoder.client import ControlError, Subscriber
 from bmi_decoder.clock import lsl_clock
@@ -39,6 +41,7 @@ from bmi_decoder.errors import BmiError
 from bmi_decoder.formats import write_npz
 from bmi_decoder.recorded_session import read_session
 from bmi_decoder.recording import Output, Recording
+from bmi_decoder.wire import HEALTH, Health
 from services.bench.host import host
 from services.bench.untrained import untrained_bundle
 from services.ingest.lsl import configure_lsl
@@ -85,6 +88,10 @@ class Soak:
         self.listener.next_line()
         self._pushes, self._receptions = [RowLogReader(system.folder / "pushes0")], RowLogReader(log)
         self._pushed, self._received = [np.empty((0, 2))], [self._receptions.new_rows()]
+        self._health = Subscriber(system.endpoint, topics=(HEALTH,))
+        self._connected: list[float] = []
+        self._lost_before = self._client.session("live").bins_lost
+        self._lost: dict[int, int] = {}
 
     def run(self, seconds: float) -> None:
         """Do one thing after the other."""
@@ -161,6 +168,7 @@ class Soak:
 
     def kill_worker(self) -> None:
         """The control plane starts another one."""
+        self._look()
         began = lsl_clock()
         self.faults.append(Fault("worker killed", began, self._system.kill_worker(), _RESTARTS_S))
 
@@ -199,7 +207,15 @@ class Soak:
         self.rest(1.0)
         self.listener.stop()
         self._look()
-        return account(np.concatenate(self._pushed), np.concatenate(self._received), self.faults, 1 / RATE_HZ)
+        self._health.close()
+        pushed, received = np.concatenate(self._pushed), np.concatenate(self._received)
+        return account(pushed, received, self.faults, self._connected, 1 / RATE_HZ)
+
+    @property
+    def bins_lost(self) -> list[int]:
+        """What each worker has counted since somebody listened."""
+        first, *others = self._lost.values()
+        return [first - self._lost_before, *others]
 
     def _suspend(self, what: str, pid: int) -> None:
         began, process = lsl_clock(), psutil.Process(pid)
@@ -233,11 +249,15 @@ class Soak:
     def _look(self) -> None:
         self._pushed += [reader.new_rows() for reader in self._pushes]
         self._received.append(self._receptions.new_rows())
+        while (message := self._health.receive(0.0)) is not None:
+            if isinstance(message, Health) and message.event["event"] == "connected":
+                self._connected.append(message.event["at"])
         # While the control plane is down, or the worker, there is nothing to see.
         with contextlib.suppress(ControlError, psutil.NoSuchProcess):
-            pid = self._client.session("live").pid
-            if pid is not None:
-                self.memory.append((lsl_clock(), psutil.Process(pid).memory_info().rss / 1e6, pid))
+            status = self._client.session("live")
+            if status.pid is not None:
+                self._lost[status.pid] = max(status.bins_lost, self._lost.get(status.pid, 0))
+                self.memory.append((lsl_clock(), psutil.Process(status.pid).memory_info().rss / 1e6, status.pid))
 
 
 def run(seconds: float, seed: int, folder: Path, picture: Path | None) -> dict[str, Any]:
@@ -272,6 +292,11 @@ def run(seconds: float, seed: int, folder: Path, picture: Path | None) -> dict[s
     if n := int(found.unexplained.sum()):
         at = found.pushed[found.unexplained, 1] - found.pushed[0, 1]
         wrong.append(f"{n} samples are missing that nothing explains, the first {at[0]:.1f} s behind the beginning")
+    if found.told.untold:
+        wrong.append(f"{found.told.untold} samples are missing, and nothing that was published tells so")
+    missing, counted = [life.missing for life in found.told.lives], soak.bins_lost
+    if len(missing) != len(counted) or not all(map(WorkerLife.agrees, found.told.lives, counted)):
+        wrong.append(f"the workers counted {counted} bins as lost, and {missing} samples are missing")
     if found.doubled:
         wrong.append(f"{found.doubled} samples have two estimates")
     if growth > _GROWTH_MB:
@@ -285,6 +310,8 @@ def run(seconds: float, seed: int, folder: Path, picture: Path | None) -> dict[s
         "samples": len(found.pushed),
         "missing_explained": int((found.missing & found.explained).sum()),
         "missing_unexplained": int(found.unexplained.sum()),
+        "missing_untold": found.told.untold,
+        "workers": {"missing": missing, "counted": counted, "unseen": [life.unseen for life in found.told.lives]},
         "doubled": found.doubled,
         "latency_ms": {name: round(float(np.percentile(latency, q)), 3) for name, q in _PERCENTILES},
         "memory_growth_mb": round(growth, 2),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from bmi_decoder.wire import Flag
+from benchmarks.soak_told import MADE_UP, Told, told
 from services.listener import COLUMNS
 
-_MADE_UP = int(Flag.HELD | Flag.ZEROED | Flag.INVALID)
 _ON_THE_WAY_S = 0.25
 
 
@@ -47,15 +47,18 @@ class Account:
     latency_s : array (n,)
         From the push to the reception of its estimate; NaN where there is none.
     explained : array (n,) of bool
-        Whether it was pushed while a fault was there, or decoding was still coming back.
+        Whether it was due while a fault was there, or pushed then or while decoding was still coming back.
     doubled : int
         Estimates of samples that had one already.
+    told : Told
+        What was said of those that are missing.
     """
 
     pushed: npt.NDArray[np.float64]
     latency_s: npt.NDArray[np.float64]
     explained: npt.NDArray[np.bool_]
     doubled: int
+    told: Told
 
     @property
     def missing(self) -> npt.NDArray[np.bool_]:
@@ -69,7 +72,11 @@ class Account:
 
 
 def account(
-    pushed: npt.NDArray[np.float64], received: npt.NDArray[np.float64], faults: list[Fault], bin_s: float
+    pushed: npt.NDArray[np.float64],
+    received: npt.NDArray[np.float64],
+    faults: list[Fault],
+    connected: Sequence[float],
+    bin_s: float,
 ) -> Account:
     """Hold what was received against what was pushed, and note in each fault how soon decoding went on.
 
@@ -80,10 +87,12 @@ def account(
     received : array (m, columns)
         Rows of the listener.
     faults : list of Fault
+    connected : sequence of float
+        When a worker said that it had connected to a stream, LSL clock.
     bin_s : float
     """
     column = {name: received[:, i] for i, name in enumerate(COLUMNS)}
-    good = (column["flags"].astype(int) & _MADE_UP) == 0
+    good = (column["flags"].astype(int) & MADE_UP) == 0
     stamps, arrived = column["t_source"][good], column["t_receive"][good]
     # From the first that was received to the last: before and behind that nobody listened.
     pushed = pushed[np.argsort(pushed[:, 0], kind="stable")]
@@ -105,4 +114,7 @@ def account(
         until = fault.over + min(fault.recovered_s, fault.bar_s)
         # What was on its way when the cause came is its victim, too.
         explained |= (pushed[:, 1] >= fault.began - _ON_THE_WAY_S) & (pushed[:, 1] <= until)
-    return Account(pushed, latency, explained, len(place) - len(unique))
+        # A rig that was stopped pushes later, and at once, what was due meanwhile: more than an inlet holds.
+        explained |= (pushed[:, 0] >= fault.began) & (pushed[:, 0] <= fault.over)
+    said = told(pushed[np.isnan(latency), 0], received, connected, bin_s)
+    return Account(pushed, latency, explained, len(place) - len(unique), said)
