@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from nicegui import ui
 
 from services.control.jobs.training_stage import trainable_decoders
+from services.dashboard.choice import Choice
 from services.dashboard.overview import Snapshot
 from services.dashboard.rest import RefusedError, Rest
 from services.dashboard.site import button, section, show_refusal
 from services.dashboard.sources import KINEMATICS
 from services.dashboard.streams import WatchedStream
 from services.dashboard.words import recording_words
+from services.ingest.lsl import VisibleStream
 
 _LIVE, _RECORDED = "live", "recorded"
 _NO_SESSION = ""
@@ -44,6 +47,7 @@ class CalibrateForm:
     def __init__(self, rest: Rest, wanted: Wanted) -> None:
         self._rest, self._wanted = rest, wanted
         self._now = Snapshot()
+        self._present: dict[str, WatchedStream] = {}
         with section("Data", "what to train on", "form"):
             self._source = ui.radio(
                 {_LIVE: "Two live streams", _RECORDED: "A recording"},
@@ -51,12 +55,12 @@ class CalibrateForm:
                 on_change=self._show_source,
             ).props('inline aria-label="Train on"')
             with ui.element("div").classes("fields") as self._live:
-                self._neural = _select("Neural stream", on_change=self._neural_chosen)
-                self._kinematics = _select("Kinematics stream")
+                self._neural = Choice("Neural stream", on_change=self._neural_chosen)
+                self._kinematics = Choice("Kinematics stream")
                 self._seconds = ui.number("Seconds to collect", value=60, min=1, max=7200, format="%g")
                 self._seconds.props("dense outlined")
             with ui.element("div").classes("fields") as self._recorded:
-                self._recording = _select("Recording", on_change=self._show_source)
+                self._recording = Choice("Recording", chosen=wanted.recording or None, on_change=self._show_source)
                 self._reading = {name: ui.input(label).props("dense outlined") for name, label in _READING.items()}
             self._about = ui.label().classes("quiet").props('role="status"')
         with (
@@ -65,10 +69,11 @@ class CalibrateForm:
         ):
             names = trainable_decoders()
             usual = _USUAL_DECODER if _USUAL_DECODER in names else next(iter(names), None)
-            self._decoder = _select("Decoder", {name: name for name in names}, usual)
-            self._preset = _select("Preset", _PRESETS, "best")
-            self._filter = _select("Filter on every channel", _FILTERS, "")
-            self._session = _select("Compare with, and deploy to", {_NO_SESSION: "no session"}, _NO_SESSION)
+            self._decoder = Choice("Decoder", {name: name for name in names}, usual)
+            self._preset = Choice("Preset", _PRESETS, "best")
+            self._filter = Choice("Filter on every channel", _FILTERS, "")
+            none = {_NO_SESSION: "no session"}
+            self._session = Choice("Compare with, and deploy to", none, wanted.session or _NO_SESSION)
         with ui.element("div").classes("pair send"):
             self._go = button("Collect and train", self._ask, primary=True)
             self._busy = ui.label().classes("quiet").props('role="status"')
@@ -77,51 +82,48 @@ class CalibrateForm:
     def update(self, now: Snapshot) -> None:
         """Offer what there is now."""
         self._now = now
-        present = [w for w in now.streams if w.gone_at is None and w.stream.rate_hz > 0]
-        neural = {w.info.uid(): _stream_words(w) for w in present if not _is_movement(w)}
-        movement = {w.info.uid(): _stream_words(w) for w in present if _is_movement(w)}
-        _offer(self._neural, neural, self._uid(self._wanted_stream(), neural))
-        _offer(self._kinematics, movement, self._movement_of(self._neural.value, movement))
-        recordings = {row.id: recording_words(row) for row in now.recordings}
-        _offer(self._recording, recordings, self._wanted.recording)
-        sessions = {_NO_SESSION: "no session"} | {s.name: f"session {s.name} ({s.state})" for s in now.sessions}
-        fresh = list(sessions) != list(self._session.options) and not self._session.value
-        _offer(self._session, sessions, _NO_SESSION)
-        if fresh and self._wanted.session in sessions:
-            self._session.set_value(self._wanted.session)
-        elif fresh:
-            self._neural_chosen()
+        self._present = {_key(w.stream): w for w in now.streams if w.gone_at is None and w.stream.rate_hz > 0}
+        neural = {key: _stream_words(w) for key, w in self._present.items() if not _is_movement(w)}
+        movement = {key: _stream_words(w) for key, w in self._present.items() if _is_movement(w)}
+        sessions = {s.name: f"session {s.name} ({s.state})" for s in now.sessions}
+        self._session.offer({_NO_SESSION: "no session"} | sessions)
+        self._kinematics.offer(movement, self._of_name("", movement))
+        self._neural.offer(neural, self._of_name(self._wanted_stream(), neural))
+        self._recording.offer({row.id: recording_words(row) for row in now.recordings})
+        self._follow_stream()
         self._show_source()
 
     def _wanted_stream(self) -> str:
         sessions = {status.name: status.settings.stream.name for status in self._now.sessions}
         return self._wanted.neural or sessions.get(self._wanted.session, "")
 
-    def _uid(self, name: str, offered: dict[str, str]) -> str | None:
-        for watched in self._now.streams:
-            if watched.stream.name == name and watched.info.uid() in offered:
-                return watched.info.uid()
-        return next(iter(offered)) if len(offered) == 1 and not name else None
-
-    def _movement_of(self, neural: str | None, offered: dict[str, str]) -> str | None:
-        watched = self._watched(neural)
-        named = None if watched is None else self._uid(f"{watched.stream.name}-{KINEMATICS}", offered)
-        return named or self._uid("", offered)
-
-    def _watched(self, uid: str | None) -> WatchedStream | None:
-        return next((watched for watched in self._now.streams if watched.info.uid() == uid), None)
+    def _of_name(self, name: str, offered: Iterable[str]) -> str | None:
+        """The one stream of a name, or of any name where none is asked for; None if there are several."""
+        found = [key for key in offered if not name or self._present[key].stream.name == name]
+        return found[0] if len(found) == 1 else None
 
     def _neural_chosen(self) -> None:
-        """The movement and the session that belong to a stream."""
-        watched = self._watched(self._neural.value)
+        """Another stream has another session."""
+        if self._neural.value is not None and self._session_follows():
+            self._session.set_value(_NO_SESSION)
+        self._follow_stream()
+
+    def _follow_stream(self) -> None:
+        """Choose the movement and the session that belong to the stream, where the user has not."""
+        watched = self._present.get(self._neural.value or "")
         if watched is None:
             return
-        movement = self._movement_of(self._neural.value, dict(self._kinematics.options))
-        if movement is not None:
+        name = watched.stream.name
+        movement = self._of_name(f"{name}-{KINEMATICS}", self._present.keys() & set(self._kinematics.options))
+        if movement is not None and not self._kinematics.by_user:
             self._kinematics.set_value(movement)
-        decoding = [s.name for s in self._now.sessions if s.settings.stream.name == watched.stream.name]
-        if not self._wanted.session:
-            self._session.set_value(decoding[0] if len(decoding) == 1 else _NO_SESSION)
+        decoding = [s.name for s in self._now.sessions if s.settings.stream.name == name]
+        if self._session_follows() and self._session.value == _NO_SESSION and len(decoding) == 1:
+            self._session.set_value(decoding[0])
+
+    def _session_follows(self) -> bool:
+        """A recording has no stream that a session could be decoding."""
+        return self._source.value == _LIVE and not (self._session.by_user or self._wanted.session)
 
     def _show_source(self) -> None:
         live = self._source.value == _LIVE
@@ -158,38 +160,26 @@ class CalibrateForm:
         ui.navigate.to(f"/jobs/{job['id']}")
 
     def _request(self) -> dict[str, Any]:
+        """Raises RefusedError where something that was chosen is gone."""
         choices = {
             "decoder": self._decoder.value,
             "preset": self._preset.value,
             "input_filter": {"variant": self._filter.value} if self._filter.value else None,
-            "session": self._session.value or None,
+            "session": self._session.required() or None,
         }
         if self._source.value == _RECORDED:
             reading = {name: field.value for name, field in self._reading.items() if field.visible and field.value}
-            return choices | {"kind": "train", "recording": self._recording.value or "", "reading": reading}
+            return choices | {"kind": "train", "recording": self._recording.required(), "reading": reading}
         streams = {}
         for name, field in (("neural", self._neural), ("kinematics", self._kinematics)):
-            watched = self._watched(field.value)
-            if watched is None:
-                raise RefusedError(f"choose a {name} stream")
-            stream = watched.stream
+            stream = self._present[field.required()].stream
             streams[name] = {"name": stream.name, "type": stream.type, "source_id": stream.source_id or None}
         return choices | {"kind": "calibrate", "seconds": self._seconds.value, **streams}
 
 
-def _select(
-    label: str, options: dict[str, str] | None = None, value: str | None = None, on_change: Any = None
-) -> ui.select:
-    made = ui.select(options or {}, label=label, value=value, on_change=on_change)
-    return made.props("dense outlined options-dense")
-
-
-def _offer(field: ui.select, options: dict[str, str], usual: str | None) -> None:
-    """Offer these; what is chosen stays as long as it is there."""
-    if options != field.options:
-        field.set_options(options, value=field.value if field.value in options else None)
-    if field.value is None and usual in options:
-        field.set_value(usual)
+def _key(stream: VisibleStream) -> str:
+    """What a job asks for a stream by; the same again after the rig has been started anew."""
+    return "\n".join((stream.name, stream.type, stream.source_id))
 
 
 def _is_movement(watched: WatchedStream) -> bool:

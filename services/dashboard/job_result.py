@@ -9,6 +9,7 @@ from nicegui import ui
 
 from bmi_decoder.jobs import JobInfo
 from services.dashboard import PATH
+from services.dashboard.choice import Choice
 from services.dashboard.one_click import decode_stream
 from services.dashboard.r2_table import r2_table
 from services.dashboard.rest import RefusedError, Rest, session_path
@@ -52,10 +53,9 @@ class JobResult:
             ui.label(text).props('role="status"')
             link(f"Watch session {deployed['session']}", f"{PATH}/sessions/{deployed['session']}")
         elif "decoder" in result and sessions:
-            asked = job.request.get("session")
-            chosen = ui.select(sessions, label="Session", value=asked if asked in sessions else sessions[0])
-            chosen.props("dense outlined options-dense").classes("session")
-            button("Deploy", lambda: self._deploy(str(chosen.value)), primary=True)
+            asked = job.request.get("session") or sessions[0]
+            chosen = Choice("Session", {name: name for name in sessions}, asked).classes("session")
+            button("Deploy", lambda: self._deploy(chosen), primary=True)
         if job.kind == "calibrate" and "deployed" not in result:
             stream = job.request["neural"]
             button(f"Decode {stream['name']} with it", lambda: self._decode(stream), primary=not sessions)
@@ -66,8 +66,13 @@ class JobResult:
         if "recording" in result:
             link("Train on the recording", f"{PATH}/calibrate?{urlencode({'recording': result['recording']})}")
 
-    async def _deploy(self, session: str) -> None:
+    async def _deploy(self, chosen: Choice) -> None:
         assert self._job is not None
+        try:
+            session = chosen.required()
+        except RefusedError as error:
+            show_refusal(error)
+            return
         await self._act(f"/v1/jobs/{self._job.id}/deploy", {"session": session})
 
     async def _discard(self) -> None:

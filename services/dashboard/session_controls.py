@@ -8,6 +8,7 @@ from nicegui import ui
 
 from bmi_decoder.rest_models import SessionStatus
 from services.control.storage.tables import DecoderRow
+from services.dashboard.choice import Choice
 from services.dashboard.fit import decoder_label
 from services.dashboard.rest import RefusedError, Rest, session_path
 from services.dashboard.site import button, show_refusal
@@ -31,7 +32,7 @@ class SessionControls:
         with ui.element("div").classes("controls").props('role="group" aria-label="Session controls"'):
             self._start = button("Start", lambda: self._run("start", "Started"), primary=True)
             self._stop = button("Stop", lambda: self._run("stop", "Stopped"))
-            self._decoder = ui.select({}, label="Decoder").props("dense outlined options-dense").classes("decoder")
+            self._decoder = Choice("Decoder").classes("decoder")
             self._swap = button("Swap decoder", self._swap_decoder)
             self._rollback = button("Roll back", lambda: self._run("rollback", "Rolled back"))
         self._options: dict[str, str] = {}

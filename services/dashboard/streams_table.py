@@ -11,6 +11,7 @@ from nicegui import ui
 
 from bmi_decoder.rest_models import SessionStatus
 from services.dashboard import PATH
+from services.dashboard.choice import Choice
 from services.dashboard.fit import Fit, fits
 from services.dashboard.one_click import decode_stream
 from services.dashboard.overview import Snapshot
@@ -66,7 +67,7 @@ class _StreamRow:
         self._source, self._since, self._health = Cell(), Cell(), StateCell()
         with ui.element("td").classes("action"):
             with ui.element("div").classes("pair") as self._start:
-                self._decoder = ui.select({}, label="Decoder").props("dense outlined options-dense").classes("grow")
+                self._decoder = Choice("Decoder").classes("grow")
                 self._button = button("Decode", self._decode, primary=True)
             self._note = ui.label().classes("quiet")
             self._calibrate = link("Calibrate a decoder on it", f"{PATH}/calibrate?{urlencode({'neural': name})}")
@@ -97,8 +98,7 @@ class _StreamRow:
         self._start.set_visibility(usable)
         self._calibrate.set_visibility(not is_truth and item.watched.gone_at is None)
         if fitting:
-            value = self._decoder.value if self._decoder.value in fitting else next(iter(fitting))
-            self._decoder.set_options(fitting, value=value)
+            self._decoder.offer(fitting, next(iter(fitting)))
         self._decoder.props(f'aria-label="Decoder for {_attribute(item.watched.stream.name)}"')
         self._button.props(f'aria-label="Decode {_attribute(item.watched.stream.name)}"')
         note = ""
@@ -115,7 +115,7 @@ class _StreamRow:
 
     async def _decode(self) -> None:
         item = self._item
-        if item is None or not self._decoder.value:
+        if item is None:
             return
         self._button.disable()
         try:
@@ -123,7 +123,7 @@ class _StreamRow:
             wanted = {"name": stream.name, "type": stream.type}
             if stream.source_id:
                 wanted["source_id"] = stream.source_id
-            name = await decode_stream(self._rest, wanted, str(self._decoder.value))
+            name = await decode_stream(self._rest, wanted, self._decoder.required())
         except RefusedError as error:
             show_refusal(error)
             return
