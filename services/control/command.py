@@ -16,7 +16,7 @@ import uvicorn
 import uvloop
 from pydantic import SecretStr
 
-from bmi_decoder.errors import BmiError
+from bmi_decoder.errors import BmiError, InputError
 from services.control.logs import configure_logs
 from services.control.settings import TOKEN_VARIABLE, ControlSettings, check_access, resolve
 from services.data_directory import DATA_VARIABLE, default_data_dir
@@ -53,6 +53,13 @@ def register(subparsers: Any) -> None:
         help="LSL configuration (default: $LSLAPICFG, or lab)",
     )
     parser.add_argument(
+        "--upload-stall",
+        type=float,
+        default=30.0,
+        metavar="S",
+        help="give up an upload that brings less than 64 KiB in S seconds (default %(default)g)",
+    )
+    parser.add_argument(
         "--log-format",
         choices=("text", "json"),
         default="text",
@@ -73,6 +80,8 @@ def run(args: argparse.Namespace) -> int:
 
     if not 0 <= args.port <= 65535:
         raise BmiError(f"port must be 0 to 65535, got {args.port}")
+    if not args.upload_stall > 0:
+        raise InputError(f"--upload-stall must be more than 0 seconds, got {args.upload_stall:g}")
     configure_lsl(args.lsl)
     # Taken out: workers, recorders and jobs inherit the environment, and none of them needs it.
     token = os.environ.pop(TOKEN_VARIABLE, None)
@@ -82,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
         host=args.host,
         port=args.port,
         token=SecretStr(token) if token else None,
+        upload_stall_s=args.upload_stall,
     )
     check_access(settings)
     configure_logs(args.log_format)

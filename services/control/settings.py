@@ -27,6 +27,9 @@ class ControlSettings(Settings):
     token: SecretStr | None = Field(None, description="What clients must present; needed off loopback.")
     max_upload_bytes: int = Field(256 * 2**20, gt=0, description="Largest decoder file that is accepted.")
     max_recording_bytes: int = Field(4 * 2**30, gt=0, description="Largest recording that is accepted.")
+    upload_stall_s: float = Field(
+        30.0, gt=0, description="An upload that brings less than 64 KiB in this time is given up."
+    )
     start_wait_s: float = Field(10.0, gt=0, description="Longest time that a start waits for its worker.")
 
     @property

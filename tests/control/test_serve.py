@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -52,8 +54,8 @@ def start(*arguments: str) -> subprocess.Popen[str]:
 def serve(control_dir: Path) -> Iterator[Serve]:
     servers: list[Server] = []
 
-    def serve_() -> Server:
-        servers.append(Server(start("--port", "0", "--data-dir", str(control_dir))))
+    def serve_(*options: str) -> Server:
+        servers.append(Server(start("--port", "0", "--data-dir", str(control_dir), *options)))
         return servers[-1]
 
     yield serve_
@@ -248,17 +250,36 @@ def test_oversize_upload_over_a_socket(serve: Serve, tmp_path: Path) -> None:
     assert caught.value.status == 413
 
 
+BEGUN = (
+    b"POST /v1/decoders HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+    b'Content-Length: 1000\r\n\r\n--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nPK'
+)
+"""The first bytes of an upload."""
+
+
+@pytest.mark.parametrize("drips", [False, True])
+def test_an_upload_that_stalls_is_given_up(serve: Serve, control_dir: Path, drips: bool) -> None:
+    server = serve("--upload-stall", "0.5")
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(BEGUN)
+        while drips and not select.select([connection], [], [], 0.05)[0]:
+            connection.sendall(b"K")
+        answer = b""
+        with contextlib.suppress(ConnectionResetError):  # where a last drip met a connection that was closed
+            while piece := connection.recv(1 << 16):
+                answer += piece
+    assert answer.startswith(b"HTTP/1.1 408") and b"KiB of the upload came in 0.5 s" in answer
+    assert not list((control_dir / "uploads").iterdir())
+
+
 def test_slow_uploads_hold_nobody_up(serve: Serve, bundle: Path, control_dir: Path) -> None:
     """Many that send a little and then nothing; who gives up leaves nothing behind."""
     server, uploads = serve(), control_dir / "uploads"
     host, port = server.url.removeprefix("http://").split(":")
-    head = (
-        f"POST /v1/decoders HTTP/1.1\r\nHost: {host}\r\nContent-Type: multipart/form-data; boundary=x\r\n"
-        'Content-Length: 1000\r\n\r\n--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nPK'
-    )
     slow = [socket.create_connection((host, int(port))) for _ in range(40)]
     for connection in slow:
-        connection.sendall(head.encode())
+        connection.sendall(BEGUN)
     eventually(lambda: len(list(uploads.iterdir())), lambda n: n == len(slow))
     assert server.client.upload_decoder(bundle).decoder == "linear"
     for connection in slow:

@@ -26,13 +26,18 @@ _FORM: dict[str, Any] = {
 _UPLOAD = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}}
 
 
-@router.post("", status_code=201, summary="Upload a decoder", responses=responses(400, 413, 422), openapi_extra=_UPLOAD)
+@router.post(
+    "", status_code=201, summary="Upload a decoder", responses=responses(400, 408, 413, 422), openapi_extra=_UPLOAD
+)
 async def upload_decoder(request: Request, control: ControlDep) -> DecoderInfo:
     """Check a bundle and keep it.
 
     Its id is made of its content: the same file again is the same decoder.
     """
-    async with received_file(request, control.places.uploads, control.settings.max_upload_bytes) as upload:
+    settings = control.settings
+    async with received_file(
+        request, control.places.uploads, settings.max_upload_bytes, settings.upload_stall_s
+    ) as upload:
         return decoder_info(await on_disk(control.library.add, upload))
 
 

@@ -26,14 +26,17 @@ _UPLOAD = {"requestBody": {"required": True, "content": {"multipart/form-data": 
 
 
 @router.post(
-    "", status_code=201, summary="Upload a recording", responses=responses(400, 413, 422), openapi_extra=_UPLOAD
+    "", status_code=201, summary="Upload a recording", responses=responses(400, 408, 413, 422), openapi_extra=_UPLOAD
 )
 async def upload_recording(request: Request, control: ControlDep) -> RecordingInfo:
     """Look into a recording and keep it.
 
     Its id is made of its content: the same file again is the same recording.
     """
-    async with received_file(request, control.places.uploads, control.settings.max_recording_bytes) as upload:
+    settings = control.settings
+    async with received_file(
+        request, control.places.uploads, settings.max_recording_bytes, settings.upload_stall_s
+    ) as upload:
         return recording_info(await control.recordings.add(upload))
 
 

@@ -105,7 +105,9 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Problem)
     async def own(request: Request, error: Problem) -> JSONResponse:
-        return problem_response(error, request.url.path)
+        # What a client that was too slow still sends is not another request.
+        headers = {"Connection": "close"} if error.status == 408 else None
+        return problem_response(error, request.url.path, headers)
 
     @app.exception_handler(InputError)
     async def unusable(request: Request, error: InputError) -> JSONResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import tempfile
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _FIELD = "file"
 _ENVELOPE_BYTES = 64 * 1024
+_LEAST_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Upload:
 
 
 @asynccontextmanager
-async def received_file(request: Request, folder: Path, limit: int) -> AsyncIterator[Upload]:
+async def received_file(request: Request, folder: Path, limit: int, stall_s: float) -> AsyncIterator[Upload]:
     """Receive the form field `file` into a temporary file, which is removed at the end.
 
     It may not be on disk yet: that is waited for when it has been looked at, and is to be kept.
@@ -48,11 +50,13 @@ async def received_file(request: Request, folder: Path, limit: int) -> AsyncIter
         Where the temporary file is made.
     limit : int
         Largest size of the file in bytes.
+    stall_s : float
+        The upload is given up when it brings less than 64 KiB in this time.
 
     Raises
     ------
     Problem
-        413 if the file is too large, 422 if the request is not such a form.
+        408 if it is that slow, 413 if the file is too large, 422 if the request is not such a form.
     """
     kind, options = parse_options_header(request.headers.get("content-type"))
     boundary = options.get(b"boundary")
@@ -68,7 +72,7 @@ async def received_file(request: Request, folder: Path, limit: int) -> AsyncIter
             part = _FilePart(file.write, limit)
             parser = MultipartParser(boundary, part.callbacks())
             try:
-                async for chunk in request.stream():
+                async for chunk in timely(request.stream(), stall_s):
                     parser.write(chunk)
             except FormParserError as error:
                 raise bad_value("body", f"not a valid multipart form: {error}", None) from None
@@ -78,6 +82,31 @@ async def received_file(request: Request, folder: Path, limit: int) -> AsyncIter
         yield Upload(path, part.file_name, part.digest.hexdigest(), part.size)
     finally:
         path.unlink(missing_ok=True)
+
+
+async def timely(chunks: AsyncIterator[bytes], stall_s: float) -> AsyncIterator[bytes]:
+    """What comes, as long as it is at least 64 KiB, or the end, in every `stall_s`.
+
+    Raises
+    ------
+    Problem
+        408.
+    """
+    loop = asyncio.get_running_loop()
+    received, due, deadline = 0, _LEAST_BYTES, loop.time() + stall_s
+    while True:
+        try:
+            async with asyncio.timeout_at(deadline):
+                chunk = await anext(chunks, None)
+        except TimeoutError:
+            detail = f"less than {_LEAST_BYTES // 1024} KiB of the upload came in {stall_s:g} s: it was given up"
+            raise Problem(408, detail) from None
+        if chunk is None:
+            return
+        received += len(chunk)
+        if received >= due:
+            due, deadline = received + _LEAST_BYTES, loop.time() + stall_s
+        yield chunk
 
 
 def _too_large(limit: int) -> Problem:
