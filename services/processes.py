@@ -103,7 +103,7 @@ class Child:
 
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Have SIGTERM and SIGHUP leave a ``with`` block by SystemExit, instead of ending Python where it stands.
+    """Have SIGTERM and SIGHUP leave a ``with`` block as Ctrl-C does, instead of ending Python where it stands.
 
     Otherwise children would be left behind. What else the program has for such a signal stays, and outside of the main
     thread nothing is changed. The second one is ignored: it must not cut short what the first has begun.
@@ -116,7 +116,7 @@ def ended_by_signals() -> Iterator[None]:
     def leave(signum: int, frame: FrameType | None) -> None:
         for number in numbers:
             signal.signal(number, signal.SIG_IGN)
-        raise SystemExit(128 + signum)
+        raise KeyboardInterrupt
 
     for number in numbers:
         signal.signal(number, leave)
