@@ -8,7 +8,7 @@ from bmi_decoder.errors import InputError
 from bmi_decoder.rest_models import SessionStatus
 from services.dashboard.channel_list import channels_of, channels_text
 from services.dashboard.rest import RefusedError, Rest, session_path
-from services.dashboard.site import button
+from services.dashboard.site import button, show_refusal
 
 
 class MaskControl:
@@ -23,22 +23,25 @@ class MaskControl:
 
     def __init__(self, rest: Rest, name: str) -> None:
         self._rest, self._name = rest, name
-        self._status: SessionStatus | None = None
         self._button = button("Mask channels", self._open)
         self._button.disable()
 
     def update(self, status: SessionStatus) -> None:
         """Offer it while nothing is being swapped in."""
-        self._status = status
         self._button.set_enabled(status.swapping_to is None)
 
     async def _open(self) -> None:
-        if self._status is not None:
-            asked = _MaskDialog(self._rest, self._name, self._status)
-            done = await asked.dialog
-            asked.dialog.delete()
-            if done:
-                ui.notify(done, type="positive", position="top", timeout=2000)
+        # What the page was told last may be older than a swap or a rollback, and the mask would be refused.
+        try:
+            status = SessionStatus.model_validate(await self._rest.get(session_path(self._name)))
+        except RefusedError as error:
+            show_refusal(error)
+            return
+        asked = _MaskDialog(self._rest, self._name, status)
+        done = await asked.dialog
+        asked.dialog.delete()
+        if done:
+            ui.notify(done, type="positive", position="top", timeout=2000)
 
 
 class _MaskDialog:
