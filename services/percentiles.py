@@ -10,4 +10,5 @@ PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99.9": 99.9, "max": 100.
 
 def percentiles(values: npt.NDArray[np.float64], digits: int = 1) -> dict[str, float]:
     """Percentiles of values (n,), by name."""
-    return {name: round(float(np.percentile(values, at)), digits) for name, at in PERCENTILES.items()}
+    found = np.percentile(values, list(PERCENTILES.values()))
+    return {name: round(float(value), digits) for name, value in zip(PERCENTILES, found, strict=True)}

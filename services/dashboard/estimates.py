@@ -12,7 +12,7 @@ import numpy.typing as npt
 from bmi_decoder.wire import Flag
 from services.dashboard.activity import SHOWN_S
 from services.worker.flight.reader import FlightReader
-from services.worker.flight_summary import summarise
+from services.worker.flight_summary import stage_figures
 
 POINTS_PER_S = 75
 """More points in a second are not shown."""
@@ -59,7 +59,7 @@ class EstimateFeed:
         if self._reader is None:
             return None
         records, self._next = self._reader.records_since(self._next)
-        return self._thinned(records)
+        return self.thinned(records)
 
     def history(self, seconds: float) -> npt.NDArray[np.void] | None:
         """The newest seconds up to what `new` has given last, thinned; None if there is no worker."""
@@ -69,7 +69,7 @@ class EstimateFeed:
         records = records[: max(0, len(records) - (following - self._next))]
         if len(records):
             records = records[records["t_source"] > records["t_source"][-1] - seconds]
-        return self._thinned(records)
+        return self.thinned(records)
 
     def minute(self) -> npt.NDArray[np.void] | None:
         """All records of the last minute; None if there is none."""
@@ -82,23 +82,22 @@ class EstimateFeed:
             self._reader.close()
             self._reader = None
 
-    def _thinned(self, records: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+    def thinned(self, records: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+        """No more than can be shown."""
         return records if self.stride == 1 else records[records["sequence"] % self.stride == 0]
 
 
 def latency_figures(records: npt.NDArray[np.void]) -> dict[str, Any] | None:
     """Latency of the last minute: histogram, percentiles, stages; None without a bin that was decoded from data."""
-    figures = summarise(records)
-    if "latency_us" not in figures:
-        return None
     real = records[(records["flags"] & int(Flag.HELD | Flag.ZEROED)) == 0]
+    if not len(real):
+        return None
     latency = np.clip((real["t_publish"] - real["t_source"]) * 1e6, _EDGES_US[0], _EDGES_US[-1])
     return {
         "edges_us": _EDGES_US.round(1).tolist(),
         "counts": np.histogram(latency, _EDGES_US)[0].tolist(),
-        "latency_us": figures["latency_us"],
-        "stages_us": figures["stages_us"],
+        **stage_figures(real),
         "bins": len(real),
         "filled": len(records) - len(real),
-        "seconds": figures["seconds"],
+        "seconds": float(records["t_publish"][-1] - records["t_publish"][0]),
     }

@@ -99,13 +99,14 @@ class SessionFeeds:
         )
 
     def figures(self) -> dict[str, Any]:
-        """Latency of the last minute, and R² against the true movement; null where there is none."""
+        """Latency of the last minute, and R² of the estimates that were sent; null where there is none."""
         records = None if self._estimates is None else self._estimates.minute()
-        if records is None or self._layout is None:
+        if self._estimates is None or records is None or self._layout is None:
             return {"latency": None, "r2": None}
         r2 = None
         if self._truth is not None:
-            r2 = live_r2(records, self._layout.lookahead_s, self._layout.bin_s, *self._truth.kept())
+            shown, layout = self._estimates.thinned(records), self._layout
+            r2 = live_r2(shown, layout.lookahead_s, layout.bin_s, *self._truth.kept())
         return {"latency": latency_figures(records), "r2": r2}
 
     async def close(self) -> None:

@@ -62,7 +62,7 @@ def live_r2(
         return None
     step_s = float(np.median(np.diff(times)))
     records = records[(records["revision"] == records["revision"][-1]) & ((records["flags"] & _NOT_DECODED) == 0)]
-    n_outputs = movement.shape[1]
+    n_outputs, exact = movement.shape[1], movement.astype(np.float64)
     told: dict[str, Any] = {"r2": {}, "r2_per_output": {}}
     covered = []
     for v, (variant, lag) in enumerate(lookahead_s.items()):
@@ -70,7 +70,7 @@ def live_r2(
         usable = _beside_samples(stamps, times, step_s)
         if not len(usable) or (stamps[usable[-1]] - stamps[usable[0]]) < LEAST_S:
             return None
-        truth = movement_in(times, movement.astype(np.float64), stamps[usable], bin_s, step_s)
+        truth = movement_in(times, exact, stamps[usable], bin_s, step_s)
         estimates = records["outputs"][usable, v * n_outputs : (v + 1) * n_outputs]
         whole = np.isfinite(truth).all(axis=1)
         per_output = r2_per_output(truth[whole], estimates[whole])

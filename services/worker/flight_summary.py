@@ -40,6 +40,12 @@ def summarise(records: npt.NDArray[np.void]) -> dict[str, Any]:
         return _figures(records)
 
 
+def stage_figures(records: npt.NDArray[np.void]) -> dict[str, Any]:
+    """``latency_us`` and ``stages_us`` of records of which none was filled in, and one at least is there."""
+    stages = {name: percentiles(values) for name, values in zip(STAGES, _stages(records), strict=True)}
+    return {"latency_us": percentiles(_latency_us(records)), "stages_us": stages}
+
+
 def _figures(records: npt.NDArray[np.void]) -> dict[str, Any]:
     figures: dict[str, Any] = {"bins": len(records)}
     if not len(records):
@@ -50,8 +56,7 @@ def _figures(records: npt.NDArray[np.void]) -> dict[str, Any]:
     figures["sequence"] = [int(records["sequence"][0]), int(records["sequence"][-1])]
     if len(real):
         latency = _latency_us(real)
-        figures["latency_us"] = percentiles(latency)
-        figures["stages_us"] = {name: percentiles(values) for name, values in zip(STAGES, _stages(real), strict=True)}
+        figures |= stage_figures(real)
         figures["slowest"] = [_bin(real[i]) for i in np.argsort(-latency, kind="stable")[:_N_SLOWEST]]
     figures["flags"] = {str(flag.name).lower(): n for flag in Flag if (n := int(np.count_nonzero(flags & int(flag))))}
     figures["revisions"] = _revisions(records)
