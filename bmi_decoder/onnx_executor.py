@@ -126,6 +126,9 @@ class OnnxExecutor:
             self._back.run_into(self._raw, self._published)
             y[t] = self._published[0]
 
+    def live_call(self, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> None:
+        """None: ONNX Runtime is called from Python."""
+
     def rehearse(self) -> None:
         """Run one row in vain: state and outputs stay as they are."""
         if self._front is not None:

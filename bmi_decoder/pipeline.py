@@ -14,7 +14,7 @@ from bmi_decoder.bundle import Bundle
 from bmi_decoder.config import BlockFilterSettings, FilterVariant, FirFilterSettings, OutputFilterSettings
 from bmi_decoder.errors import InputError
 from bmi_decoder.machine.builder import Builder, Slot
-from bmi_decoder.machine.executor import Executor
+from bmi_decoder.machine.executor import Executor, LiveCall
 from bmi_decoder.masking import masked_input
 from bmi_decoder.onnx_executor import OnnxExecutor
 from bmi_decoder.recording import Output, Recording
@@ -36,6 +36,9 @@ class Engine(Protocol):
 
     def run_into(self, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> None:
         """Run the rows of `x` into `y`, unchecked: the hot path."""
+
+    def live_call(self, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> LiveCall | None:
+        """Where the live loop finds what `run_into` does with these rows; None if it cannot do that."""
 
     def rehearse(self) -> None:
         """Run one row in vain, which brings code and weights into the processor's caches."""

@@ -124,6 +124,8 @@ class EstimatePacker:
         The message, ready to send after `pack`; overwritten by the next call.
     outputs : array (V, K) of float32
         A view into the buffer: write the estimate here before `pack`.
+    address : int
+        Of the buffer.
     """
 
     def __init__(self, variants: Sequence[Variant], n_outputs: int) -> None:
@@ -138,6 +140,7 @@ class EstimatePacker:
         self.buffer = bytearray(times_stop + 4 * len(variants) * n_outputs)
         self._t_valid = struct.Struct(f"<{len(variants)}d")
         self.outputs = np.frombuffer(self.buffer, "<f4", offset=times_stop).reshape(len(variants), n_outputs)
+        self.address: int = self.outputs.ctypes.data - times_stop
 
     def pack(
         self,

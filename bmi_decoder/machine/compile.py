@@ -1,33 +1,40 @@
 """``python -m bmi_decoder.machine.compile FILE``: compile the machine with numba into a native object file.
 
-The object holds one function, `ENTRY`, with the signature of a Python built-in that takes one argument: so it can be
-called from Python without numba, and without ctypes in between, which is slow on cold caches.
+The object holds the functions of `ENTRIES`, each with the signature of a Python built-in that takes one argument: so
+they can be called from Python without numba, and without ctypes in between, which is slow on cold caches.
 """
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import llvmlite.binding as llvm
 from numba.core.registry import cpu_target
 
 from bmi_decoder.machine.code_cache import write_code
-from bmi_decoder.machine.load import ENTRY
+from bmi_decoder.machine.live.loop import live
+from bmi_decoder.machine.load import LIVE, RUN
 from bmi_decoder.machine.run import machine
 
-_SIGNATURE = "void(int64)"
 _LEVEL = 3
 
-# What numba compiles returns a status and takes two places, for a result and a failure; the machine has neither.
-_WRAPPER = """
+_DECLARATIONS = """
 declare i64 @PyLong_AsLongLong(ptr)
+declare ptr @PyLong_FromLongLong(i64)
 declare ptr @PyErr_Occurred()
 declare void @Py_IncRef(ptr)
-declare i32 @{function}(ptr, ptr, i64)
+declare ptr @PyEval_SaveThread()
+declare void @PyEval_RestoreThread(ptr)
 @_Py_NoneStruct = external global i8
+"""
+
+# What numba compiles returns a status and takes two places, for a result and a failure; there are no failures here.
+_WRAPPER = """
+declare i32 @{function}(ptr, ptr, i64)
 define ptr @{entry}(ptr %self, ptr %argument) {{
-    %result = alloca ptr
+    %result = alloca i64
     %failure = alloca ptr
     %address = call i64 @PyLong_AsLongLong(ptr %argument)
     %suspect = icmp eq i64 %address, -1
@@ -39,23 +46,30 @@ refuse:
 fail:
     ret ptr null
 run:
-    %status = call i32 @{function}(ptr %result, ptr %failure, i64 %address)
-    call void @Py_IncRef(ptr @_Py_NoneStruct)
-    ret ptr @_Py_NoneStruct
+    {body}
 }}
 """
 
+_KEEPS_THE_LOCK = """%status = call i32 @{function}(ptr %result, ptr %failure, i64 %address)
+    call void @Py_IncRef(ptr @_Py_NoneStruct)
+    ret ptr @_Py_NoneStruct"""
+
+_LETS_OTHERS_RUN = """%thread = call ptr @PyEval_SaveThread()
+    %status = call i32 @{function}(ptr %result, ptr %failure, i64 %address)
+    call void @PyEval_RestoreThread(ptr %thread)
+    %outcome = load i64, ptr %result
+    %number = call ptr @PyLong_FromLongLong(i64 %outcome)
+    ret ptr %number"""
+
 
 def compile_machine() -> bytes:
-    """The machine as a position-independent object file for this processor."""
-    machine.compile(_SIGNATURE)
-    (overload,) = machine.overloads.values()
-    function = overload.fndesc.llvm_func_name
-    module = llvm.parse_assembly(_WRAPPER.format(entry=ENTRY, function=function))
-    module.link_in(llvm.parse_assembly(machine.inspect_llvm(overload.signature.args)))
+    """The machine and the live loop as a position-independent object file for this processor."""
+    module = llvm.parse_assembly(_DECLARATIONS)
+    _add(module, RUN, machine, "void(int64)", _KEEPS_THE_LOCK)
+    _add(module, LIVE, live, "int64(int64)", _LETS_OTHERS_RUN)
     for value in (*module.functions, *module.global_variables):
-        # Only what the entry needs is left over.
-        if not value.is_declaration and value.name != ENTRY:
+        # Only what the entries need is left over.
+        if not value.is_declaration and value.name not in (RUN, LIVE):
             value.linkage = "internal"
     target = _target_machine()
     passes = llvm.create_new_module_pass_manager()
@@ -65,6 +79,16 @@ def compile_machine() -> bytes:
     module.verify()
     code: bytes = target.emit_object(module)
     return code
+
+
+def _add(module: llvm.ModuleRef, entry: str, dispatcher: Any, signature: str, body: str) -> None:
+    """Put a compiled function into the module, behind a Python built-in."""
+    dispatcher.compile(signature)
+    (overload,) = dispatcher.overloads.values()
+    function = overload.fndesc.llvm_func_name
+    module.link_in(llvm.parse_assembly(dispatcher.inspect_llvm(overload.signature.args)))
+    wrapper = _WRAPPER.format(entry=entry, function=function, body=body.format(function=function))
+    module.link_in(llvm.parse_assembly(_DECLARATIONS + wrapper))
 
 
 def _target_machine() -> llvm.TargetMachine:

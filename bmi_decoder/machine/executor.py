@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -9,6 +11,16 @@ from bmi_decoder.errors import InputError
 from bmi_decoder.machine.call import Call
 from bmi_decoder.machine.native import run, run_call
 from bmi_decoder.machine.program import Program
+
+
+class LiveCall(NamedTuple):
+    """Where the live loop finds a program: the addresses of its `Call`, and of one that is run in vain."""
+
+    call: int
+    rehearsal: int
+    arena: int
+    scratch: int
+    n_arena: int
 
 
 class Executor:
@@ -71,6 +83,18 @@ class Executor:
         if x is not call.x or y is not call.y:
             call.bind(x, y)
         run_call(call.address)
+
+    def live_call(self, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> LiveCall:
+        """For the live loop, with rows as for `run_into`, which keep their place.
+
+        Raises
+        ------
+        ValueError
+            If they are not such arrays.
+        """
+        self._call.bind(x, y)
+        places = (self._arena.ctypes.data, self._scratch.ctypes.data)
+        return LiveCall(self._call.address, self._rehearsal.address, *places, self._arena.size)
 
     def rehearse(self) -> None:
         """Run one row in vain: state and outputs stay as they are, but all of it is in the processor's caches.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,8 +34,8 @@ class _Layout:
     size: int
 
 
-def link(code: bytes, entry: str) -> int:
-    """Address of the function `entry` of a position-independent x86-64 object, ready to be called.
+def link(code: bytes, entries: Sequence[str]) -> list[int]:
+    """Addresses of these functions of a position-independent x86-64 object, ready to be called.
 
     What the object does not define is looked up in this process.
 
@@ -59,8 +60,8 @@ def link(code: bytes, entry: str) -> int:
                 _relocate(memory, base, layout.sections[section.info], relocation, layout)
     _make_executable(base, layout.size)
     _held.append(memory)
-    symbol = next(symbol for symbol in file.symbols if symbol.name == entry)
-    return base + layout.sections[symbol.section] + symbol.value
+    functions = {symbol.name: symbol for symbol in file.symbols if symbol.is_function}
+    return [base + layout.sections[functions[entry].section] + functions[entry].value for entry in entries]
 
 
 def _lay_out(file: ObjectFile) -> _Layout:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import ctypes
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from bmi_decoder.machine.elf import LinkError
 from bmi_decoder.machine.link import link
 
-ENTRY = "bmi_machine"
-"""The function of the object file: a Python built-in that takes the address of a `Call`."""
+RUN = "bmi_machine"
+"""The function that runs a `Call`: a Python built-in that takes its address, and holds the interpreter's lock."""
+
+LIVE = "bmi_live"
+"""The live loop: takes the address of `LiveFields`, returns an `Outcome`, and lets other threads run meanwhile."""
 
 _METH_O = 0x8
 
@@ -27,18 +31,25 @@ class _MethodDefinition(ctypes.Structure):
     )
 
 
-def load(code: bytes) -> Callable[[int], None]:
-    """The entry of an object file as a Python function, which holds the interpreter's lock while it runs."""
+class Compiled(NamedTuple):
+    """The functions of an object file."""
+
+    run: Callable[[int], None]
+    live: Callable[[int], int]
+
+
+def load(code: bytes) -> Compiled:
+    """Make an object file's functions Python's."""
     if platform.machine() == "x86_64":
         try:
-            return function_at(link(code, ENTRY))
+            return Compiled(*map(function_at, link(code, (RUN, LIVE))))
         except LinkError as error:
             print(f"the compiled machine needs LLVM to load it, 40 MB more: {error}", file=sys.stderr)
-    return function_at(load_with_llvm(code))
+    return Compiled(*map(function_at, load_with_llvm(code, (RUN, LIVE))))
 
 
-def load_with_llvm(code: bytes) -> int:
-    """The entry's address, by LLVM, which knows every processor; 40 MB of it stay in memory."""
+def load_with_llvm(code: bytes, entries: Sequence[str]) -> list[int]:
+    """Addresses of functions, by LLVM, which knows every processor; 40 MB of it stay in memory."""
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
@@ -48,17 +59,16 @@ def load_with_llvm(code: bytes) -> int:
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     _kept.append(engine)
-    address: int = engine.get_function_address(ENTRY)
-    return address
+    return [engine.get_function_address(entry) for entry in entries]
 
 
-def function_at(address: int) -> Callable[[int], None]:
+def function_at(address: int) -> Callable[[int], Any]:
     """A Python built-in whose code stands at `address`."""
-    definition = _MethodDefinition(ENTRY.encode(), address, _METH_O, None)
+    definition = _MethodDefinition(b"bmi_decoder", address, _METH_O, None)
     new_function = ctypes.pythonapi.PyCFunction_NewEx
     new_function.restype = ctypes.py_object
     new_function.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
-    function: Callable[[int], None] = new_function(ctypes.addressof(definition), None, None)
+    function: Callable[[int], Any] = new_function(ctypes.addressof(definition), None, None)
     _kept.append(definition)
     return function
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bmi_decoder.config import GapPolicy
+from bmi_decoder.machine.live.fields import LiveFields
 from bmi_decoder.wire import Flag
 from services.ingest.expectation import StreamLayout
 from services.ingest.grid import DROP, RESTART, SampleGrid
@@ -86,6 +87,7 @@ class Binner:
         self._grid = SampleGrid(layout.sample_s, self._max_gap_s)
         self._sample = np.zeros_like(self._row)
         self._finite = np.zeros(self._row.shape, bool)
+        self._places = tuple(vector.ctypes.data for vector in (self._sample, self._row, self._held))
         self._begin_bin()
         self._reconnected = not math.isnan(self._last_end)
         if self._reconnected:
@@ -110,6 +112,27 @@ class Binner:
         self._collected += 1
         if self._collected == self._layout.samples_per_bin:
             self._end_bin(stamp)
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether the bin at hand has come whole so far, and so the live loop can go on with it."""
+        return not self._reconnected and not self._flags
+
+    def lend(self, fields: LiveFields) -> None:
+        """Let the live loop collect bins."""
+        self._grid.lend(fields)
+        fields.sample, fields.row, fields.held = self._places
+        fields.n_channels, fields.samples_per_bin = self._row.size, self._layout.samples_per_bin
+        fields.holds = self._policy == "hold" and self._layout.samples_per_bin > 1
+        fields.bin_s = self._bin_s
+        fields.collected, fields.next_bin, fields.bins_in = self._collected, self.next_bin, self.bins_in
+        fields.last_end, fields.last_whole = self._last_end, self._last_whole
+
+    def take_back(self, fields: LiveFields) -> None:
+        """Go on where the live loop is."""
+        self._grid.take_back(fields)
+        self._collected, self.next_bin, self.bins_in = fields.collected, fields.next_bin, fields.bins_in
+        self._last_end, self._last_whole = fields.last_end, fields.last_whole
 
     @property
     def next_completes_bin(self) -> bool:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bmi_decoder.machine.live.fields import LiveFields
+
 WINDOW_S = 10.0
 LEAST_BINS = 100
 """Of a window, where bins are long."""
@@ -62,6 +64,7 @@ class ChannelMonitor:
         self._row, self._expected, self._masked, self._say, self._show = row, expected, masked, say, show
         self._window = max(LEAST_BINS, math.ceil(WINDOW_S / bin_s))
         self._sum, self._least, self._most = np.zeros_like(row), np.empty_like(row), np.empty_like(row)
+        self._places = tuple(vector.ctypes.data for vector in (self._sum, self._least, self._most))
         self._sums: deque[npt.NDArray[np.float64]] = deque(maxlen=DRIFT_WINDOWS)
         self._first: npt.NDArray[np.float64] | None = None
         self._states = np.zeros(row.shape, np.uint8)
@@ -76,8 +79,21 @@ class ChannelMonitor:
         np.maximum(self._most, row, out=self._most)
         self._bins += 1
         if self._bins == self._window:
-            self._judge()
-            self._begin()
+            self.end_window()
+
+    def lend(self, fields: LiveFields) -> None:
+        """Let the live loop add bins; it stops at the end of a window."""
+        fields.sums, fields.least, fields.most = self._places
+        fields.window_bins, fields.window = self._bins, self._window
+
+    def take_back(self, fields: LiveFields) -> None:
+        """Go on where the live loop is."""
+        self._bins = fields.window_bins
+
+    def end_window(self) -> None:
+        """Judge what has come, and begin the next window."""
+        self._judge()
+        self._begin()
 
     def look_at_mask(self) -> None:
         """Tell what is masked, if that has changed with the decoder in use."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from bmi_decoder.machine.live.fields import LiveFields
+
 DROP = -1
 """The sample's slot has been decoded already (it is doubled, late or out of order), or its stamp is no time."""
 
@@ -42,6 +44,16 @@ class SampleGrid:
     def expected(self) -> float | None:
         """When the next sample is due; None before the first."""
         return self._expected
+
+    def lend(self, fields: LiveFields) -> None:
+        """Let the live loop place samples; it tells those that are in their place, and moves on with them."""
+        fields.sample_s, fields.threshold, fields.gain = self._sample_s, self.threshold, self._GAIN
+        fields.expected = math.nan if self._expected is None else self._expected
+
+    def take_back(self, fields: LiveFields) -> None:
+        """Go on where the live loop is."""
+        if fields.taken:
+            self._expected = fields.expected
 
     def restart(self) -> None:
         """Forget the grid: the next sample begins a new one."""

@@ -11,8 +11,13 @@ from pylsl.lib import lib
 from pylsl.util import LostError
 from pylsl.util import TimeoutError as LslTimeoutError
 
+from bmi_decoder.machine.live.fields import LiveFields
+
 CONNECT_TIMEOUT_S = 5.0
 _LOST, _OK = -2, 0
+
+_PULL = ctypes.cast(lib.lsl_pull_chunk_f, ctypes.c_void_p).value
+_CLOCK = ctypes.cast(lib.lsl_local_clock, ctypes.c_void_p).value
 
 
 class StreamLostError(Exception):
@@ -90,10 +95,23 @@ class SampleInlet:
         self._timeout.value = timeout_s
         n_values = lib.lsl_pull_chunk_f(*self._arguments, self._timeout, self._error_at)
         if self._error.value != _OK:
-            if self._error.value == _LOST:
-                raise StreamLostError("the outlet is gone")
-            pylsl.util.handle_error(self._error)
+            self.check(self._error.value)
         return self._stamp.value if n_values else None
+
+    def lend(self, fields: LiveFields) -> None:
+        """Let the live loop pull, into the row that its fields name."""
+        fields.pull, fields.inlet, fields.clock = _PULL, self._inlet.obj.value, _CLOCK
+
+    def check(self, error: int) -> None:
+        """Raise what an error code of liblsl stands for.
+
+        Raises
+        ------
+        StreamLostError
+        """
+        if error == _LOST:
+            raise StreamLostError("the outlet is gone")
+        pylsl.util.handle_error(error)
 
     def clock_offset(self) -> float:
         """Seconds that take a stamp of the sender's clock to ours, as last measured; from any thread.

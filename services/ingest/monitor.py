@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from bmi_decoder.machine.live.fields import LiveFields
 from bmi_decoder.stream_health import StreamState
 
 LATE_S = 0.05
@@ -101,6 +102,17 @@ class StreamMonitor:
             self._quickest = lag
         if lag - self._quickest > LATE_S or self._eventful or self.arrived > self._turn:
             self._look(lag - self._quickest)
+
+    def lend(self, fields: LiveFields) -> None:
+        """Let the live loop watch samples that come in time."""
+        fields.arrived, fields.placed, fields.quickest = self.arrived, self._placed, self._quickest
+        fields.late_s, fields.turn = LATE_S, -math.inf if self._eventful else self._turn
+
+    def take_back(self, fields: LiveFields) -> None:
+        """Go on where the live loop is."""
+        self.arrived = fields.arrived
+        if fields.taken:
+            self._placed, self._quickest, self._stampless = fields.placed, fields.quickest, False
 
     def silence(self, now: float) -> bool:
         """Nothing of use has come for a while, if ever; whether the stream is lost, and to be looked for elsewhere."""

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pylsl.lib import lib
 
+from bmi_decoder.machine.live.fields import LiveFields
 from bmi_decoder.pipeline import Pipeline
 from bmi_decoder.wire import Flag
 from services.ingest.channels import ChannelMonitor
@@ -54,7 +55,9 @@ class BinDecoder:
     last_failure : (int, str) or None
         The revision that was last given up, before its switch or behind it, and why.
     requests : deque of SwapRequest or SnapshotRequest
-        Any thread may append; the hot thread takes them between two bins.
+        What other threads have asked for, see `ask`.
+    fields : LiveFields
+        Shared with the compiled loop, which runs while the decoder is lent.
     row : array (C,) of float32
         The bin to decode.
     pending : int
@@ -67,8 +70,8 @@ class BinDecoder:
         When the newest sample was in hand, for the flight recorder; set by the loop.
     last_bin_at : float
         When the last estimate was published; NaN before the first.
-    came_whole : callable
-        Judges the channels of the bin in the row.
+    came_whole, end_window : callable
+        Take the bin in the row into what is known of the channels; judge what is.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class BinDecoder:
         self.lane = Lane(pipeline, revision, flight.n_values)
         self.shadow: Candidate | Probation | None = None
         self.last_failure: tuple[int, str] | None = None
+        self.fields = LiveFields()
         self.requests: deque[SwapRequest | SnapshotRequest] = deque()
         self._x, _ = pipeline.engine.rows()
         self.row = self._x[0]
@@ -89,7 +93,7 @@ class BinDecoder:
             self.event,
             flight.set_channels,
         )
-        self.came_whole = self._channels.add
+        self.came_whole, self.end_window = self._channels.add, self._channels.end_window
         self.pending = 0
         self.sequence = self.bins_invalid = 0
         self.t_pulled = math.nan
@@ -114,8 +118,14 @@ class BinDecoder:
         self._flight.set_revision(lane.revision)
         self._channels.look_at_mask()
 
+    def ask(self, request: SwapRequest | SnapshotRequest) -> None:
+        """Ask the hot thread for something, from any thread; it takes requests between two bins."""
+        self.requests.append(request)
+        self.fields.attention = 1
+
     def take_requests(self) -> None:
-        """Do what other threads have put into `requests`; between two bins, or while none come."""
+        """Do what other threads ask; between two bins, or while none come."""
+        self.fields.attention = 0
         while self.requests:
             request = self.requests.popleft()
             shadow = self.shadow
@@ -182,14 +192,35 @@ class BinDecoder:
         if flags & _INVALID:
             self.bins_invalid += 1
         if broken:
-            # A non-finite state would spoil every bin to come.
-            self.event("invalid_output", t_source=t_source, bin=bin_index)
-            lane.reset()
-            self.pending |= _RESET
+            self.start_over(t_source, bin_index)
         if shadow is not None:
             shadow.follow(self._x)
         if self.requests:
             self.take_requests()
+
+    def start_over(self, t_source: float, bin_index: int) -> None:
+        """The outputs of this bin were not finite: a state that is not would spoil every bin to come."""
+        self.event("invalid_output", t_source=t_source, bin=bin_index)
+        self.lane.reset()
+        self.pending |= _RESET
+
+    def lend(self) -> bool:
+        """Let the live loop decode; False if that has to be done here."""
+        fields = self.fields
+        self._channels.lend(fields)
+        self._flight.lend(fields)
+        fields.sequence, fields.pending, fields.bins_invalid = self.sequence, self.pending, self.bins_invalid
+        fields.last_bin_at = self.last_bin_at
+        return self.lane.lend(fields, self._x) and self.shadow is None
+
+    def take_back(self) -> None:
+        """Go on where the live loop is."""
+        fields = self.fields
+        self._channels.take_back(fields)
+        self._flight.take_back(fields)
+        self.lane.take_back(fields)
+        self.sequence, self.pending, self.bins_invalid = fields.sequence, fields.pending, fields.bins_invalid
+        self.last_bin_at, self.t_pulled = fields.last_bin_at, fields.arrived
 
     def rehearse(self) -> None:
         """Do what `decode` will, for nobody: code, weights and message are in the processor's caches afterwards.

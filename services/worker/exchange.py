@@ -82,7 +82,7 @@ class Exchange:
     def snapshot(self) -> SnapshotAnswer:
         """What decodes, and its state between two bins."""
         request = SnapshotRequest()
-        self._decoder.requests.append(request)
+        self._decoder.ask(request)
         if not request.wait(STALL_S):
             return SnapshotAnswer(outcome="stalled")
         bundle, output_filters, masked_channels = self._decoded_with[request.revision]
@@ -118,7 +118,7 @@ class Exchange:
         if shadow is None or shadow.lane.revision != command.revision:
             return False
         request = SwapRequest(command.revision, None)
-        self._decoder.requests.append(request)
+        self._decoder.ask(request)
         while not request.wait(STALL_S):
             request.decide("the worker is busy connecting to its stream")
         return not request.failure
@@ -144,7 +144,7 @@ class Exchange:
         request = SwapRequest(
             command.revision, lane, math.ceil(self._settle_s / bin_s), math.ceil(self._probation_s / bin_s)
         )
-        decoder.requests.append(request)
+        decoder.ask(request)
         return self._outcome(request, bin_s)
 
     def _outcome(self, request: SwapRequest, bin_s: float) -> SwapAnswer:

@@ -7,6 +7,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from bmi_decoder.machine.executor import LiveCall
+from bmi_decoder.machine.live.fields import LiveFields
 from bmi_decoder.pipeline import Pipeline
 from bmi_decoder.wire import EstimatePacker
 
@@ -43,6 +45,9 @@ class Lane:
     """
 
     __slots__ = (
+        "_held",
+        "_live_call",
+        "_places",
         "absent",
         "longest_warm_up",
         "lookahead",
@@ -69,7 +74,29 @@ class Lane:
         self.longest_warm_up = max(pipeline.warm_up)
         # Once with the real shapes, so that no session pays for the first call.
         self.run(pipeline.engine.rows()[0], self.y)
+        # The live loop writes only what changes from bin to bin.
+        self.pack(0, 0, 0.0, 0.0, 0, revision, [0.0] * len(self.warm_up))
+        self._held = [np.array(bins, np.int64) for bins in (self.lookahead, self.warm_up)]
+        self._places = (packer.address, len(packer.buffer), *(vector.ctypes.data for vector in (self.y, *self._held)))
+        self._live_call: LiveCall | None = None
         self.reset()
+
+    def lend(self, fields: LiveFields, x: npt.NDArray[np.float32]) -> bool:
+        """Let the live loop run this lane on the bins in `x` (1, C); False if it cannot."""
+        fields.since_reset = self.since_reset
+        if self._live_call is None:
+            self._live_call = self.pipeline.engine.live_call(x, self.y)
+            if self._live_call is None:
+                return False
+        fields.call, fields.rehearsal, fields.arena, fields.scratch, fields.n_arena = self._live_call
+        fields.message, fields.message_size, fields.outputs, fields.lookahead, fields.warm_up = self._places
+        fields.n_outputs, fields.n_variants = self.values.size, len(self.warm_up)
+        fields.longest_warm_up, fields.revision = self.longest_warm_up, self.revision
+        return True
+
+    def take_back(self, fields: LiveFields) -> None:
+        """Go on where the live loop is."""
+        self.since_reset = fields.since_reset
 
     def reset(self) -> None:
         """Return to the state before the first bin."""

@@ -24,8 +24,8 @@ from services.worker.decode import BinDecoder, local_clock
 from services.worker.finder import StreamFinder
 from services.worker.flight.layout import WorkerState
 from services.worker.flight.writer import FlightWriter
+from services.worker.live_loop import LiveLoop
 from services.worker.publisher import Publisher
-from services.worker.punctual import PunctualInlet
 
 _POLL_S = 0.05
 """Longest wait before the loop looks at its stop flag, at a stream's silence, and whether a heartbeat is due."""
@@ -103,15 +103,13 @@ class Session:
             self._finder.last = stream
             inlet.open(self._binner.connect(layout))
             wanted = self._settings.session.realtime
-            punctual = PunctualInlet(
-                inlet, layout.sample_s, self._rehearse if wanted.rehearse else None, wanted.busy_poll
-            )
+            live = LiveLoop(inlet, self._binner, self.decoder, self._monitor, self._flight, self._publisher, wanted)
             self._flight.set_state(WorkerState.running, self._flight.revision)
             self._monitor.connected(local_clock(), layout.sample_s, **asdict(stream))
             watch = InletWatch(inlet, self._flight.set_inlet)
             watch.start()
             try:
-                self._hot_loop(punctual)
+                self._hot_loop(live)
             finally:
                 watch.end()
                 self._flight.set_inlet(math.nan, 0)
@@ -119,8 +117,8 @@ class Session:
             self._finder.stop_listening()
             inlet.close()
 
-    def _hot_loop(self, inlet: PunctualInlet) -> None:
-        decoder, binner, monitor = self.decoder, self._binner, self._monitor
+    def _hot_loop(self, live: LiveLoop) -> None:
+        decoder = self.decoder
         listening = False
         # Nothing in the loop makes reference cycles, and a collection would cost a deadline.
         gc.collect()
@@ -128,23 +126,13 @@ class Session:
         gc.disable()
         try:
             while not self.stop:
-                stamp, decoded = inlet.pull(_POLL_S), decoder.sequence
-                if stamp is not None:
-                    decoder.t_pulled = monitor.arrived = local_clock()
-                    binner.add(stamp)
-                    monitor.sample(stamp)
-                    self._flight.count(
-                        binner.bins_in,
-                        decoder.sequence,
-                        binner.bins_lost,
-                        binner.bins_duplicated,
-                        decoder.bins_invalid,
-                        decoder.last_bin_at,
-                    )
+                decoded = decoder.sequence
+                live.run(_POLL_S)
+                decoder.take_requests()
                 if decoder.sequence == decoded:
                     # Also where samples come, and are of no use.
                     self._rest()
-                    if monitor.silence(local_clock()):
+                    if self._monitor.silence(local_clock()):
                         listening = True
                         self._finder.listen()
                 elif listening:
@@ -153,13 +141,6 @@ class Session:
         finally:
             gc.enable()
             gc.unfreeze()
-
-    def _rehearse(self) -> bool:
-        if not self._binner.next_completes_bin:
-            return False
-        self._binner.rehearse()
-        self.decoder.rehearse()
-        return True
 
     def _rest(self) -> bool:
         """What is done while no bin comes; whether the session is to stop."""

@@ -8,6 +8,7 @@ import platform
 import stat
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from bmi_decoder.machine.call import Call
 from bmi_decoder.machine.elf import LinkError, ObjectFile
 from bmi_decoder.machine.kernels import jit
 from bmi_decoder.machine.link import link
-from bmi_decoder.machine.load import ENTRY, function_at, load_with_llvm
+from bmi_decoder.machine.load import LIVE, RUN, function_at, load_with_llvm
 from bmi_decoder.machine.native import run, run_call
 
 
@@ -116,7 +117,7 @@ def test_llvm_and_our_own_linker_load_the_same_code(code: bytes) -> None:
     program = builder.build()
     rows = np.random.default_rng(0).poisson(0.5, (50, 40)).astype(np.float32)
     results = []
-    for address in (link(code, ENTRY), load_with_llvm(code)):
+    for address in (*link(code, [RUN]), *load_with_llvm(code, [RUN])):
         arena, y = np.zeros(program.arena_size, np.float32), np.empty((50, 7), np.float32)
         arena[: program.initial_state.size] = program.initial_state
         call = Call(program.instructions, program.params, arena, 40, 7)
@@ -130,28 +131,29 @@ def test_llvm_and_our_own_linker_load_the_same_code(code: bytes) -> None:
 def test_all_kernels_are_inlined_and_little_else_is_needed(code: bytes) -> None:
     """A kernel that was called would take arrays, and might call for all of numba's runtime."""
     file = ObjectFile(code)
-    assert len([symbol for symbol in file.symbols if symbol.is_function]) == 2  # the entry and the machine
+    # Two entries, the machine and the live loop.
+    assert len([symbol for symbol in file.symbols if symbol.is_function]) == 4
     c_library = {"memset", "memcpy", "memmove"}
-    python = {"PyLong_AsLongLong", "PyErr_Occurred", "Py_IncRef", "_Py_NoneStruct"}
-    assert set(file.external) <= c_library | python
+    numbers = {"PyLong_AsLongLong", "PyLong_FromLongLong", "PyErr_Occurred", "Py_IncRef", "_Py_NoneStruct"}
+    assert set(file.external) <= c_library | numbers | {"PyEval_SaveThread", "PyEval_RestoreThread"}
 
 
 def test_what_the_linker_does_not_know_is_left_to_llvm(
     code: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse(code: bytes, entry: str) -> int:
+    def refuse(code: bytes, entries: Sequence[str]) -> list[int]:
         raise LinkError("relocation of kind 99")
 
     monkeypatch.setattr(load, "link", refuse)
     call = Call(np.zeros((0, 12), np.int64), np.zeros(4, np.float32), np.zeros(4, np.float32), 1, 1)
     call.bind(np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32))
-    load.load(code)(call.address)
+    load.load(code).run(call.address)
     assert "relocation of kind 99" in capsys.readouterr().err
 
 
 def test_code_that_is_none_is_refused() -> None:
     with pytest.raises(LinkError, match="not an ELF object file"):
-        link(b"MZ" + bytes(100), ENTRY)
+        link(b"MZ" + bytes(100), [RUN, LIVE])
 
 
 def test_a_relocation_that_is_not_known_is_refused(code: bytes) -> None:
@@ -160,7 +162,7 @@ def test_a_relocation_that_is_not_known_is_refused(code: bytes) -> None:
     at = next(at for at in range(len(code)) if code[at : at + 4] == pc32 and code[at + 8 : at + 16] == minus_4)
     broken = code[:at] + b"\x63" + code[at + 1 :]
     with pytest.raises(LinkError, match="relocation of kind 99"):
-        link(broken, ENTRY)
+        link(broken, [RUN, LIVE])
 
 
 def test_the_compiled_function_takes_a_number_only() -> None:

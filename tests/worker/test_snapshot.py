@@ -17,7 +17,7 @@ from tests.worker.test_decode import HIGH_ACCURACY_WIDTH, Bench
 
 def taken(bench: Bench) -> SnapshotRequest:
     request = SnapshotRequest()
-    bench.decoder.requests.append(request)
+    bench.decoder.ask(request)
     bench.decoder.take_requests()
     assert request.wait(0)
     return request

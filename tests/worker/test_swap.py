@@ -68,13 +68,13 @@ def request(
     """Ask for a swap, as a thread that loads does."""
     lane = Lane(Pipeline(read_bundle(bundle), filters), revision, N_VALUES)
     asked = SwapRequest(revision, lane, settle, PROBATION)
-    bench.decoder.requests.append(asked)
+    bench.decoder.ask(asked)
     return asked
 
 
 def back(bench: Bench, revision: int = 5) -> SwapRequest:
     asked = SwapRequest(revision, None)
-    bench.decoder.requests.append(asked)
+    bench.decoder.ask(asked)
     return asked
 
 
@@ -147,7 +147,7 @@ def test_another_mask_is_swapped_in_between_two_bins(
     bundle = read_bundle(tmp_path / "linear.bmi")
     lane = Lane(Pipeline(bundle, FILTERS, (2, 5)), 6, N_VALUES)
     asked = SwapRequest(6, lane, SETTLE, PROBATION)
-    bench.decoder.requests.append(asked)
+    bench.decoder.ask(asked)
     estimates = bench.decode(counts)
     switched = 1 + SETTLE
     assert revisions(estimates) == [5] * switched + [6] * (200 - switched)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from bmi_decoder.clock import lsl_clock
 from bmi_decoder.errors import BmiError
+from bmi_decoder.machine.live.fields import LiveFields
 from bmi_decoder.rest_models import RealtimeGrant
 from bmi_decoder.stream_health import STREAM_STATES, StreamState
 from services.worker.flight import layout
@@ -67,6 +68,8 @@ class FlightWriter:
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise BmiError(f"cannot write the flight recorder {path}: {error.strerror}") from None
+        start = np.frombuffer(self._map, np.uint8).ctypes.data
+        self._records_at, self._counters_at = start + HEADER_SIZE, start + layout.COUNTERS_AT
         pages = range(0, len(self._map), mmap.PAGESIZE)
         self._map[:: mmap.PAGESIZE] = bytes(len(pages))
         # What others read at any moment is stored word by word, and so never half: struct writes zeros first.
@@ -145,6 +148,16 @@ class FlightWriter:
         self._outputs.pack_into(self._map, at + RECORD.size, *outputs)
         self._written += 1
         self._words[WRITTEN_WORD] = self._written
+
+    def lend(self, fields: LiveFields) -> None:
+        """Let the live loop record bins, and count them."""
+        fields.records, fields.counters = self._records_at, self._counters_at
+        fields.record_size, fields.n_records, fields.n_values = self._record_size, self._n_records, self.n_values
+        fields.written = self._written
+
+    def take_back(self, fields: LiveFields) -> None:
+        """Go on where the live loop is."""
+        self._written = fields.written
 
     def rehearse(self, outputs: Sequence[float]) -> None:
         """Write where the next record will stand, which readers take for half written at any time."""

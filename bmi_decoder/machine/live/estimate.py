@@ -1,0 +1,76 @@
+"""An estimate on its way out: its message, and its record; docs/reference/wire.md has the former's layout."""
+
+import math
+
+import numba
+
+from bmi_decoder.machine.kernels.jit import exact_kernel
+from bmi_decoder.machine.live.fields import AT, Outcome
+from bmi_decoder.machine.live.foreign import call_clock, call_send, publish_word
+from bmi_decoder.machine.pointers import float32_at, float64_at, int64_at
+from bmi_decoder.wire import HEADER, Flag
+
+_WARM_UP, _INVALID = int(Flag.WARM_UP), int(Flag.INVALID)
+_SEND_FAILED = int(Outcome.SEND_FAILED)
+
+_HEADER_WORDS = HEADER.size // 8
+_RECORD_WORDS = 8
+"""Sequence, bin, five times, flags with revision; the outputs stand behind them."""
+
+_COUNTERS = 7
+"""Written, in, decoded, lost, duplicated, invalid, time of the last bin."""
+
+
+@exact_kernel
+def publish(words, reals, outputs, stamp, broken):  # type: ignore[no-untyped-def]
+    """Send the outputs, which stand in the message, and record them."""
+    t_decoded = call_clock(words[AT.clock])
+    flags = _INVALID if broken else 0
+    since = words[AT.since_reset]
+    if since < words[AT.longest_warm_up]:
+        flags |= _WARM_UP
+    flags |= words[AT.pending]
+    words[AT.pending] = 0
+    words[AT.since_reset] = since + 1
+    flags |= words[AT.revision] << 32
+    n_times = words[AT.n_variants]
+    message = numba.carray(int64_at(words[AT.message]), (_HEADER_WORDS,))
+    times = numba.carray(float64_at(words[AT.message]), (_HEADER_WORDS + n_times,))
+    lookahead = numba.carray(int64_at(words[AT.lookahead]), (n_times,))
+    warm_up = numba.carray(int64_at(words[AT.warm_up]), (n_times,))
+    for k in range(n_times):
+        # A filter whose block is not full passes its input through.
+        times[_HEADER_WORDS + k] = stamp if since < warm_up[k] else stamp - lookahead[k] * reals[AT.bin_s]
+    t_publish = call_clock(words[AT.clock])
+    message[1], message[2], message[5] = words[AT.sequence], words[AT.next_bin], flags
+    times[3], times[4] = stamp, t_publish
+    sent = call_send(words[AT.send], words[AT.socket], words[AT.message], words[AT.message_size])
+    _record(words, reals, outputs, stamp, t_decoded, t_publish, flags)
+    words[AT.sequence] += 1
+    reals[AT.last_bin_at] = t_publish
+    _count(words, reals)
+    return _SEND_FAILED if sent < 0 else 0
+
+
+@exact_kernel
+def _record(words, reals, outputs, stamp, t_decoded, t_publish, flags):  # type: ignore[no-untyped-def]
+    """Store one bin in the flight recorder. Its number follows at once: a reader must know what was overwritten."""
+    at = words[AT.records] + words[AT.written] % words[AT.n_records] * words[AT.record_size]
+    record = numba.carray(int64_at(at), (_RECORD_WORDS,))
+    times = numba.carray(float64_at(at), (_RECORD_WORDS,))
+    values = numba.carray(float32_at(at + 8 * _RECORD_WORDS), (words[AT.n_values],))
+    record[0], record[1], record[7] = words[AT.sequence], words[AT.next_bin], flags
+    times[2], times[3], times[4] = stamp, reals[AT.arrived], t_decoded
+    times[5], times[6] = t_publish, call_clock(words[AT.clock])
+    for k in range(values.size):
+        values[k] = outputs[k] if k < outputs.size else math.nan
+    words[AT.written] += 1
+    publish_word(words[AT.counters], words[AT.written])
+
+
+@exact_kernel
+def _count(words, reals):  # type: ignore[no-untyped-def]
+    """Publish the counters that change here."""
+    counters = numba.carray(int64_at(words[AT.counters]), (_COUNTERS,))
+    times = numba.carray(float64_at(words[AT.counters]), (_COUNTERS,))
+    counters[1], counters[2], times[6] = words[AT.bins_in], words[AT.sequence], reals[AT.last_bin_at]

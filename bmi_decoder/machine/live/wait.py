@@ -1,0 +1,101 @@
+"""Waits for the next sample so that the thread is awake, and its caches warm, when it comes."""
+
+import numba
+
+from bmi_decoder.machine.kernels.jit import exact_kernel
+from bmi_decoder.machine.kernels.move import copy
+from bmi_decoder.machine.live.fields import AT, Outcome
+from bmi_decoder.machine.live.foreign import call_clock, call_pull, call_send
+from bmi_decoder.machine.pointers import float32_at
+from bmi_decoder.machine.run import machine
+
+_MARGIN_S = 150e-6
+"""Between the end of a rehearsal and the sample: what the system takes to wake the thread, and some jitter."""
+
+_LATE_S = 500e-6
+"""How long a sample that is overdue is awaited without sleeping."""
+
+_SHARE = 0.5
+"""Of the time between two samples, the part that a rehearsal and its margin may take; beyond it there is none."""
+
+_WEIGHT = 0.1
+"""Of the newest rehearsal in how long one takes."""
+
+_REHEARSE, _PULL_FAILED = int(Outcome.REHEARSE), int(Outcome.PULL_FAILED)
+_NONE, _SAMPLE = 0, int(Outcome.SAMPLE)
+
+
+@exact_kernel
+def wait(address, words, reals):  # type: ignore[no-untyped-def]
+    """Wait for a sample, for a slice of time at most; the thread rehearses shortly before it is due.
+
+    A sample is due one period after the one before it came. The rehearsal begins so early that it ends a margin
+    before that; how long it takes is measured each time. Where the thread is woken too late for that there is none.
+    """
+    if not words[AT.prepared] and (words[AT.rehearses] or words[AT.busy_polls]):
+        lead = reals[AT.took] + _MARGIN_S
+        before = reals[AT.due] - lead - call_clock(words[AT.clock])
+        if lead <= _SHARE * reals[AT.sample_s] and 0 < before < reals[AT.slice_s]:
+            outcome = _pull(address, words, reals, before)
+            if outcome != _NONE:
+                return outcome
+            words[AT.prepared] = 1
+            if words[AT.rehearses] and words[AT.collected] + 1 == words[AT.samples_per_bin]:
+                began = call_clock(words[AT.clock])
+                # Woken so late, as happens where others want the processor, it would only hold up the sample.
+                if began + reals[AT.took] < reals[AT.due]:
+                    if not words[AT.decodes]:
+                        return _REHEARSE
+                    _rehearse(words)
+                    reals[AT.took] += _WEIGHT * (call_clock(words[AT.clock]) - began - reals[AT.took])
+        else:
+            # Too fast a stream to prepare for, late already, or not begun.
+            reals[AT.took] *= 0.99
+    if words[AT.prepared] and words[AT.busy_polls]:
+        last = reals[AT.due] + _LATE_S
+        while call_clock(words[AT.clock]) < last:
+            outcome = _pull(address, words, reals, 0.0)
+            if outcome != _NONE:
+                return outcome
+    outcome = _pull(address, words, reals, reals[AT.slice_s])
+    if outcome == _NONE:
+        reals[AT.due] = call_clock(words[AT.clock]) + reals[AT.sample_s]
+        words[AT.prepared] = 0
+    return outcome
+
+
+@exact_kernel
+def _pull(address, words, reals, timeout_s):  # type: ignore[no-untyped-def]
+    """Pull one sample, and note when it came."""
+    words[AT.error] = 0
+    got = call_pull(
+        words[AT.pull],
+        words[AT.inlet],
+        words[AT.sample],
+        address + 8 * AT.stamp,
+        words[AT.n_channels],
+        timeout_s,
+        address + 8 * AT.error,
+    )
+    if words[AT.error]:
+        return _PULL_FAILED
+    if not got:
+        return _NONE
+    reals[AT.arrived] = call_clock(words[AT.clock])
+    reals[AT.due] = reals[AT.arrived] + reals[AT.sample_s]
+    words[AT.prepared] = 0
+    return _SAMPLE
+
+
+@exact_kernel
+def _rehearse(words):  # type: ignore[no-untyped-def]
+    """Do in vain what the next bin takes: its code, weights and message are in the processor's caches afterwards.
+
+    Between two bins of a real stream others use the caches, and a cold bin takes several times as long.
+    """
+    arena = numba.carray(float32_at(words[AT.arena]), (words[AT.n_arena],))
+    scratch = numba.carray(float32_at(words[AT.scratch]), (words[AT.n_arena],))
+    copy(scratch, 0, arena, 0, arena.size)
+    machine(words[AT.rehearsal])
+    # To nobody.
+    call_send(words[AT.send], words[AT.idle_socket], words[AT.message], words[AT.message_size])
