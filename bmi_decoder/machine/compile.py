@@ -14,6 +14,7 @@ import llvmlite.binding as llvm
 from numba.core.registry import cpu_target
 
 from bmi_decoder.machine.code_cache import write_code
+from bmi_decoder.machine.live.foreign import PROGRAM
 from bmi_decoder.machine.live.loop import live
 from bmi_decoder.machine.load import LIVE, RUN
 from bmi_decoder.machine.run import machine
@@ -54,6 +55,16 @@ _KEEPS_THE_LOCK = """%status = call i32 @{function}(ptr %result, ptr %failure, i
     call void @Py_IncRef(ptr @_Py_NoneStruct)
     ret ptr @_Py_NoneStruct"""
 
+_PROGRAM = f"""
+declare i32 @{{function}}(ptr, ptr, i64)
+define void @{PROGRAM}(i64 %address) {{{{
+    %result = alloca ptr
+    %failure = alloca ptr
+    %status = call i32 @{{function}}(ptr %result, ptr %failure, i64 %address)
+    ret void
+}}}}
+"""
+
 _LETS_OTHERS_RUN = """%thread = call ptr @PyEval_SaveThread()
     %status = call i32 @{function}(ptr %result, ptr %failure, i64 %address)
     call void @PyEval_RestoreThread(ptr %thread)
@@ -65,7 +76,10 @@ _LETS_OTHERS_RUN = """%thread = call ptr @PyEval_SaveThread()
 def compile_machine() -> bytes:
     """The machine and the live loop as a position-independent object file for this processor."""
     module = llvm.parse_assembly(_DECLARATIONS)
-    _add(module, RUN, machine, "void(int64)", _KEEPS_THE_LOCK)
+    program = _add(module, RUN, machine, "void(int64)", _KEEPS_THE_LOCK)
+    module.link_in(llvm.parse_assembly(_PROGRAM.format(function=program)))
+    # Numba wants an address for every name that it meets; this one is resolved below, and never called here.
+    llvm.add_symbol(PROGRAM, 1)
     _add(module, LIVE, live, "int64(int64)", _LETS_OTHERS_RUN)
     for value in (*module.functions, *module.global_variables):
         # Only what the entries need is left over.
@@ -81,14 +95,15 @@ def compile_machine() -> bytes:
     return code
 
 
-def _add(module: llvm.ModuleRef, entry: str, dispatcher: Any, signature: str, body: str) -> None:
-    """Put a compiled function into the module, behind a Python built-in."""
+def _add(module: llvm.ModuleRef, entry: str, dispatcher: Any, signature: str, body: str) -> str:
+    """Put a compiled function into the module, behind a Python built-in; returns its name there."""
     dispatcher.compile(signature)
     (overload,) = dispatcher.overloads.values()
-    function = overload.fndesc.llvm_func_name
+    function: str = overload.fndesc.llvm_func_name
     module.link_in(llvm.parse_assembly(dispatcher.inspect_llvm(overload.signature.args)))
     wrapper = _WRAPPER.format(entry=entry, function=function, body=body.format(function=function))
     module.link_in(llvm.parse_assembly(_DECLARATIONS + wrapper))
+    return function
 
 
 def _target_machine() -> llvm.TargetMachine:

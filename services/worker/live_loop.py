@@ -7,7 +7,7 @@ from typing import Protocol
 
 from bmi_decoder.config import RealtimeSettings
 from bmi_decoder.errors import BmiError
-from bmi_decoder.machine.live.fields import LiveFields, Outcome
+from bmi_decoder.machine.live.fields import REHEARSAL_WEIGHT, LiveFields, Outcome
 from bmi_decoder.machine.native import run_live
 from services.ingest.binner import Binner
 from services.ingest.monitor import StreamMonitor
@@ -17,9 +17,6 @@ from services.worker.flight.writer import FlightWriter
 _SAMPLE, _REHEARSE, _NOT_FINITE = int(Outcome.SAMPLE), int(Outcome.REHEARSE), int(Outcome.NOT_FINITE)
 _WINDOW, _LOOK = int(Outcome.WINDOW), int(Outcome.LOOK)
 _PULL_FAILED, _SEND_FAILED = int(Outcome.PULL_FAILED), int(Outcome.SEND_FAILED)
-
-_WEIGHT = 0.1
-"""Of the newest rehearsal in how long one takes."""
 
 
 class Source(Protocol):
@@ -131,4 +128,4 @@ class LiveLoop:
         began = local_clock()
         self._binner.rehearse()
         self._decoder.rehearse()
-        self._fields.took += _WEIGHT * (local_clock() - began - self._fields.took)
+        self._fields.took += REHEARSAL_WEIGHT * (local_clock() - began - self._fields.took)

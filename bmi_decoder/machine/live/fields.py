@@ -95,6 +95,9 @@ class LiveFields(ctypes.Structure):
     _fields_ = tuple((name, ctypes.c_int64) for name in _INTEGERS) + tuple((name, ctypes.c_double) for name in _REALS)
 
 
+REHEARSAL_WEIGHT = 0.1
+"""Of the newest rehearsal in how long one takes."""
+
 N_FIELDS = len(_INTEGERS) + len(_REALS)
 
 AT: Any = namedtuple("AT", _INTEGERS + _REALS)(*range(N_FIELDS))

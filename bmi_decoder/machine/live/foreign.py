@@ -1,8 +1,12 @@
-"""Calls of functions of other libraries by their address, in compiled code."""
+"""Calls of the machine, and of functions of other libraries by their address, in compiled code."""
 
 from llvmlite import ir
 from numba import types
+from numba.core.cgutils import get_or_insert_function
 from numba.extending import intrinsic
+
+PROGRAM = "bmi_program"
+"""The machine, as the object file names it: a function without a result that takes the address of a `Call`."""
 
 _WORD, _INT, _REAL = ir.IntType(64), ir.IntType(32), ir.DoubleType()
 
@@ -11,6 +15,18 @@ def _call(builder, address, result, arguments):  # type: ignore[no-untyped-def]
     """Pointers go as words: they are passed alike on every processor that this runs on."""
     function = ir.FunctionType(result, [argument.type for argument in arguments])
     return builder.call(builder.inttoptr(address, function.as_pointer()), arguments)
+
+
+@intrinsic
+def run_program(typing_context, call):  # type: ignore[no-untyped-def]
+    """Run the `Call` at an address. By name: the machine is compiled once, and not again as a part of the loop."""
+
+    def write(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        function = get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), [_WORD]), PROGRAM)
+        builder.call(function, arguments)
+        return context.get_dummy_value()
+
+    return types.void(types.int64), write
 
 
 @intrinsic

@@ -14,10 +14,9 @@ from bmi_decoder.machine.kernels.jit import exact_kernel
 from bmi_decoder.machine.kernels.move import copy
 from bmi_decoder.machine.live.estimate import publish
 from bmi_decoder.machine.live.fields import AT, N_FIELDS, Outcome
-from bmi_decoder.machine.live.foreign import call_clock
+from bmi_decoder.machine.live.foreign import call_clock, run_program
 from bmi_decoder.machine.live.wait import wait
 from bmi_decoder.machine.pointers import float32_at, float64_at, int64_at
-from bmi_decoder.machine.run import machine
 
 _SAMPLE, _NOT_FINITE = int(Outcome.SAMPLE), int(Outcome.NOT_FINITE)
 _WINDOW, _LOOK = int(Outcome.WINDOW), int(Outcome.LOOK)
@@ -74,7 +73,7 @@ def _end_bin(words, reals, row, stamp):  # type: ignore[no-untyped-def]
     if words[AT.holds]:
         held = numba.carray(float32_at(words[AT.held]), (row.size,))
         copy(held, 0, row, 0, row.size)
-    machine(words[AT.call])
+    run_program(words[AT.call])
     outputs = numba.carray(float32_at(words[AT.outputs]), (words[AT.n_outputs],))
     broken = not _finite(outputs)
     outcome = publish(words, reals, outputs, stamp, broken)

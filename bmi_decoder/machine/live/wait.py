@@ -4,10 +4,9 @@ import numba
 
 from bmi_decoder.machine.kernels.jit import exact_kernel
 from bmi_decoder.machine.kernels.move import copy
-from bmi_decoder.machine.live.fields import AT, Outcome
-from bmi_decoder.machine.live.foreign import call_clock, call_pull, call_send
+from bmi_decoder.machine.live.fields import AT, REHEARSAL_WEIGHT, Outcome
+from bmi_decoder.machine.live.foreign import call_clock, call_pull, call_send, run_program
 from bmi_decoder.machine.pointers import float32_at
-from bmi_decoder.machine.run import machine
 
 _MARGIN_S = 150e-6
 """Between the end of a rehearsal and the sample: what the system takes to wake the thread, and some jitter."""
@@ -17,9 +16,6 @@ _LATE_S = 500e-6
 
 _SHARE = 0.5
 """Of the time between two samples, the part that a rehearsal and its margin may take; beyond it there is none."""
-
-_WEIGHT = 0.1
-"""Of the newest rehearsal in how long one takes."""
 
 _REHEARSE, _PULL_FAILED = int(Outcome.REHEARSE), int(Outcome.PULL_FAILED)
 _NONE, _SAMPLE = 0, int(Outcome.SAMPLE)
@@ -47,7 +43,7 @@ def wait(address, words, reals):  # type: ignore[no-untyped-def]
                     if not words[AT.decodes]:
                         return _REHEARSE
                     _rehearse(words)
-                    reals[AT.took] += _WEIGHT * (call_clock(words[AT.clock]) - began - reals[AT.took])
+                    reals[AT.took] += REHEARSAL_WEIGHT * (call_clock(words[AT.clock]) - began - reals[AT.took])
         else:
             # Too fast a stream to prepare for, late already, or not begun.
             reals[AT.took] *= 0.99
@@ -96,6 +92,6 @@ def _rehearse(words):  # type: ignore[no-untyped-def]
     arena = numba.carray(float32_at(words[AT.arena]), (words[AT.n_arena],))
     scratch = numba.carray(float32_at(words[AT.scratch]), (words[AT.n_arena],))
     copy(scratch, 0, arena, 0, arena.size)
-    machine(words[AT.rehearsal])
+    run_program(words[AT.rehearsal])
     # To nobody.
     call_send(words[AT.send], words[AT.idle_socket], words[AT.message], words[AT.message_size])
