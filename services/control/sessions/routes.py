@@ -157,7 +157,10 @@ async def delete_session(name: str, control: ControlDep, expected: IfMatch) -> N
     check_existing(control, name)
     recorder = await control.recorders.status(name)
     if recorder is not None and recorder.state != "ended":
-        raise Problem(409, f"session {name!r} has a recorder; end that first: POST /v1/sessions/{name}/recordings/stop")
+        end = "disarm" if recorder.state == "armed" and recorder.file is None else "stop"
+        raise Problem(
+            409, f"session {name!r} has a recorder; end that first: POST /v1/sessions/{name}/recordings/{end}"
+        )
     with existing(control, name):
         removed = await control.supervisor.remove(name, expected)
     if not removed:
