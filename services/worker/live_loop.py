@@ -76,13 +76,14 @@ class LiveLoop:
         fields.due = fields.took = 0.0
         fields.prepared = 0
 
-    def run(self, slice_s: float) -> None:
+    def run(self, slice_s: float, timeout_s: float) -> None:
         """Decode what comes, for a slice of time or until something else has to be done.
 
         Parameters
         ----------
         slice_s : float
-            Also the longest time without a sample.
+        timeout_s : float
+            The longest time without a sample.
 
         Raises
         ------
@@ -94,7 +95,7 @@ class LiveLoop:
         binner.lend(fields)
         monitor.lend(fields)
         fields.decodes = decoder.lend() and binner.is_regular
-        fields.slice_s, fields.taken = slice_s, 0
+        fields.slice_s, fields.timeout_s, fields.taken = slice_s, timeout_s, 0
         outcome = run_live(self._address)
         binner.take_back(fields)
         monitor.take_back(fields)

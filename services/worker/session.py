@@ -28,7 +28,10 @@ from services.worker.live_loop import LiveLoop
 from services.worker.publisher import Publisher
 
 _POLL_S = 0.05
-"""Longest wait before the loop looks at its stop flag, at a stream's silence, and whether a heartbeat is due."""
+"""Longest wait for a sample before the loop looks at a stream's silence, and whether a heartbeat is due."""
+
+_SLICE_S = 0.1
+"""How long bins are decoded before Python looks whether it is to stop. Each look costs as much as some bins."""
 
 
 class Session:
@@ -127,7 +130,7 @@ class Session:
         try:
             while not self.stop:
                 decoded = decoder.sequence
-                live.run(_POLL_S)
+                live.run(_SLICE_S, _POLL_S)
                 decoder.take_requests()
                 if decoder.sequence == decoded:
                     # Also where samples come, and are of no use.

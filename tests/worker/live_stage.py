@@ -31,7 +31,7 @@ from services.worker.publisher import Publisher
 from tests.control.support import BIN_S, N_CHANNELS, write_linear_bundle
 
 FILTERS = OutputFilterSettings(low_latency=BlockFilterSettings(order=2, cutoff_hz=6.25, width=16))
-SLICE_S = 0.1
+SLICE_S = TIMEOUT_S = 0.1
 LOST = -2
 
 _Clock = ctypes.CFUNCTYPE(ctypes.c_double)
@@ -189,7 +189,7 @@ class Bench:
     def run(self) -> None:
         """Decode all that comes."""
         while self.stage.pulled < len(self.stage.samples):
-            self.live.run(SLICE_S)
+            self.live.run(SLICE_S, TIMEOUT_S)
 
     @property
     def outcome(self) -> dict[str, Any]:

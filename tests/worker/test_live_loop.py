@@ -15,7 +15,7 @@ from services.ingest import channels
 from services.ingest.inlet import StreamLostError
 from services.worker.snapshot import SnapshotRequest
 from tests.control.support import BIN_S, N_CHANNELS
-from tests.worker.live_stage import SLICE_S, Bench, Sample, Stage
+from tests.worker.live_stage import SLICE_S, TIMEOUT_S, Bench, Sample, Stage
 
 PERIOD = BIN_S
 HUGE = 3e38  # finite, and its sum over channels is not
@@ -105,7 +105,7 @@ def test_regular_samples_are_decoded_without_python(tmp_path: Path, monkeypatch:
     def refuse(*arguments: object) -> None:
         raise AssertionError("decoded in Python")
 
-    bench.live.run(SLICE_S)  # the first begins the grid
+    bench.live.run(SLICE_S, TIMEOUT_S)  # the first begins the grid
     monkeypatch.setattr(bench.decoder, "decode", refuse)
     bench.run()
     assert bench.decoder.sequence == 100
@@ -113,22 +113,22 @@ def test_regular_samples_are_decoded_without_python(tmp_path: Path, monkeypatch:
 
 def test_a_loop_comes_back_after_its_slice_of_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(tmp_path, Stage(regular(400)), monkeypatch)
-    bench.live.run(SLICE_S)
+    bench.live.run(SLICE_S, TIMEOUT_S)
     began = bench.stage.now
-    bench.live.run(5 * PERIOD)
+    bench.live.run(5 * PERIOD, TIMEOUT_S)
     assert bench.stage.now - began == pytest.approx(6 * PERIOD)
 
 
 def test_who_wants_attention_gets_it_behind_the_bin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(tmp_path, Stage(regular(100)), monkeypatch)
-    bench.live.run(SLICE_S)
+    bench.live.run(SLICE_S, TIMEOUT_S)
     request = SnapshotRequest()
     bench.decoder.ask(request)
-    bench.live.run(100 * SLICE_S)
+    bench.live.run(100 * SLICE_S, TIMEOUT_S)
     assert bench.decoder.sequence == 2
     bench.decoder.take_requests()
     assert request.sequence == 2
-    bench.live.run(100 * PERIOD)
+    bench.live.run(100 * PERIOD, TIMEOUT_S)
     assert bench.decoder.sequence == 100
 
 
@@ -159,7 +159,7 @@ def test_a_lost_stream_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_an_estimate_that_cannot_be_sent_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(tmp_path, Stage(regular(40)), monkeypatch)
-    bench.live.run(SLICE_S)
+    bench.live.run(SLICE_S, TIMEOUT_S)
     bench.stage.send_fails = True
     with pytest.raises(BmiError, match="could not be sent"):
         bench.run()
@@ -218,9 +218,9 @@ def test_a_stream_that_has_stopped_times_out(tmp_path: Path, monkeypatch: pytest
     stage = Stage(regular(1))
     bench = Bench(tmp_path, stage, monkeypatch)
     bench.run()
-    bench.live.run(SLICE_S)
+    bench.live.run(SLICE_S, TIMEOUT_S)
     assert bench.decoder.sequence == 1
-    assert stage.now == pytest.approx(PERIOD + SLICE_S, abs=PERIOD + 1e-3)
+    assert stage.now == pytest.approx(PERIOD + TIMEOUT_S, abs=PERIOD + 1e-3)
 
 
 def test_without_rehearsal_there_is_one_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,7 +239,7 @@ def test_busy_poll_asks_until_the_sample_is_there(tmp_path: Path, monkeypatch: p
 def test_busy_poll_gives_up_on_a_late_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage([*regular(1), Sample(1.0, 2 * PERIOD)])
     bench = Bench(tmp_path, stage, monkeypatch, busy_poll=True)
-    bench.live.run(SLICE_S)
-    bench.live.run(SLICE_S)
+    bench.live.run(SLICE_S, TIMEOUT_S)
+    bench.live.run(SLICE_S, TIMEOUT_S)
     assert bench.decoder.sequence == 1
     assert stage.polls < 100

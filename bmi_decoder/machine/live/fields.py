@@ -70,6 +70,7 @@ _INTEGERS = (
 )
 _REALS = (
     "slice_s",
+    "timeout_s",
     "stamp",
     "sample_s",
     "bin_s",

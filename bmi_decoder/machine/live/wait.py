@@ -23,7 +23,7 @@ _NONE, _SAMPLE = 0, int(Outcome.SAMPLE)
 
 @exact_kernel
 def wait(address, words, reals):  # type: ignore[no-untyped-def]
-    """Wait for a sample, for a slice of time at most; the thread rehearses shortly before it is due.
+    """Wait for a sample, until a time-out at most; the thread rehearses shortly before it is due.
 
     A sample is due one period after the one before it came. The rehearsal begins so early that it ends a margin
     before that; how long it takes is measured each time. Where the thread is woken too late for that there is none.
@@ -31,7 +31,7 @@ def wait(address, words, reals):  # type: ignore[no-untyped-def]
     if not words[AT.prepared] and (words[AT.rehearses] or words[AT.busy_polls]):
         lead = reals[AT.took] + _MARGIN_S
         before = reals[AT.due] - lead - call_clock(words[AT.clock])
-        if lead <= _SHARE * reals[AT.sample_s] and 0 < before < reals[AT.slice_s]:
+        if lead <= _SHARE * reals[AT.sample_s] and 0 < before < reals[AT.timeout_s]:
             outcome = _pull(address, words, reals, before)
             if outcome != _NONE:
                 return outcome
@@ -53,9 +53,10 @@ def wait(address, words, reals):  # type: ignore[no-untyped-def]
             outcome = _pull(address, words, reals, 0.0)
             if outcome != _NONE:
                 return outcome
-    outcome = _pull(address, words, reals, reals[AT.slice_s])
+    outcome = _pull(address, words, reals, reals[AT.timeout_s])
     if outcome == _NONE:
-        reals[AT.due] = call_clock(words[AT.clock]) + reals[AT.sample_s]
+        # Nobody knows when it goes on.
+        reals[AT.due] = 0.0
         words[AT.prepared] = 0
     return outcome
 
