@@ -33,9 +33,12 @@ def test_it_ends_also_when_the_block_fails(tmp_path: Path) -> None:
     assert child.process.returncode is not None
 
 
+# Under nohup it would inherit that SIGHUP is ignored, and in the background that SIGINT is.
 OWNER = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from services.processes import running
 
 with running("a", ["-c", "import time; time.sleep(600)"], Path(sys.argv[1])) as a:
@@ -53,9 +56,12 @@ def test_it_ends_also_when_a_signal_ends_its_owner(number: signal.Signals, tmp_p
     )
     with owner:
         assert owner.stdout is not None
-        child = psutil.Process(int(owner.stdout.readline()))
-        owner.send_signal(number)
-        assert owner.wait(30) == -signal.SIGINT
+        try:
+            child = psutil.Process(int(owner.stdout.readline()))
+            owner.send_signal(number)
+            assert owner.wait(30) == -signal.SIGINT
+        finally:
+            owner.kill()
     assert not child.is_running()
 
 

@@ -112,15 +112,29 @@ def test_it_can_be_ended_from_another_thread(tmp_path: Path) -> None:
     ending.join()
 
 
+# A program that is started in the background inherits that SIGINT is ignored.
+PARENT = """
+import signal, sys
+from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from tests.formats import readings
+
+readings.hang(Path(sys.argv[1]))
+"""
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_it_ends_with_who_started_it(number: int, tmp_path: Path) -> None:
     noted = tmp_path / "pid"
-    command = f"from pathlib import Path; from tests.formats import readings; readings.hang(Path({str(noted)!r}))"
-    parent = subprocess.Popen([sys.executable, "-c", command], stderr=subprocess.DEVNULL, env=_environment())
-    until(lambda: noted.exists() and bool(noted.read_text()))
-    reader = psutil.Process(int(noted.read_text()))
-    parent.send_signal(number)
-    assert parent.wait(60) != 0
+    command = [sys.executable, "-c", PARENT, str(noted)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=_environment()) as parent:
+        try:
+            until(lambda: noted.exists() and bool(noted.read_text()))
+            reader = psutil.Process(int(noted.read_text()))
+            parent.send_signal(number)
+            assert parent.wait(60) != 0
+        finally:
+            parent.kill()
     until(lambda: not reader.is_running() or reader.status() == psutil.STATUS_ZOMBIE)
 
 
