@@ -21,6 +21,9 @@ peers last, and the first to answer may be the wrong one."""
 UNREACHABLE_S = 0.6
 """How long an outlet may take to answer: it was asked two or three times by then."""
 
+ANSWERS_S = 0.04
+"""How long one that was out of reach has answered before its old connection is given up: one more look of the loop."""
+
 
 class StreamSearch:
     """Looks for a session's stream in the background, and tells what else is there.
@@ -46,6 +49,7 @@ class StreamSearch:
         self._listing = Listing() if listing is None else listing
         self._found_at = math.inf
         self._polled = self._unreachable = False
+        self._answers_since = math.inf
         self.candidate: pylsl.StreamInfo | None = None
 
     @property
@@ -96,12 +100,15 @@ class StreamSearch:
         A rig that pauses is not given up for another of the same name: a source that has an id must have the same one,
         on the same host, and of one that has none the old outlet must be gone. The old outlet itself is found where it
         was out of reach: when it answers again TCP goes on waiting, for as long as the network was cut, and a new
-        connection brings the next sample at once.
+        connection brings the next sample at once. Not at its first answer, though: where not the network but the rig
+        had stopped, the old connection now brings what the rig has kept, and a new one would not.
         """
         infos = [info for info in self._listing.infos() if info.uid() not in refused]
         old = [info for info in infos if info.uid() == old_uid]
         if old and self._unreachable:
-            return old[0]
+            self._answers_since = min(self._answers_since, time.monotonic())
+            return old[0] if time.monotonic() - self._answers_since > ANSWERS_S else None
+        self._answers_since = math.inf
         self._unreachable = not old and time.monotonic() - self._listing.began > UNREACHABLE_S
         if self._last is not None and self._last.source_id:
             host = self._last.hostname

@@ -10,7 +10,10 @@ import numpy.typing as npt
 from bmi_decoder.machine.executor import LiveCall
 from bmi_decoder.machine.live.fields import LiveFields
 from bmi_decoder.pipeline import Pipeline
-from bmi_decoder.wire import EstimatePacker
+from bmi_decoder.wire import HEADER, EstimatePacker, Flag
+
+_HEADER_WORDS = HEADER.size // 8
+_WARM_UP, _INVALID = int(Flag.WARM_UP), int(Flag.INVALID)
 
 
 class Lane:
@@ -90,6 +93,7 @@ class Lane:
                 return False
         fields.call, fields.rehearsal, fields.arena, fields.scratch, fields.n_arena = self._live_call
         fields.message, fields.message_size, fields.outputs, fields.lookahead, fields.warm_up = self._places
+        fields.header_words, fields.warm_up_flag, fields.invalid_flag = _HEADER_WORDS, _WARM_UP, _INVALID
         fields.n_outputs, fields.n_variants = self.values.size, len(self.warm_up)
         fields.longest_warm_up, fields.revision = self.longest_warm_up, self.revision
         return True

@@ -14,7 +14,7 @@ from bmi_decoder.errors import StreamMismatchError
 from services.ingest import listing
 from services.ingest import search as module
 from services.ingest.lsl import VisibleStream
-from services.ingest.search import SETTLE_S, UNREACHABLE_S, StreamSearch
+from services.ingest.search import ANSWERS_S, SETTLE_S, UNREACHABLE_S, StreamSearch
 
 M1 = VisibleStream("M1", "spikes", 96, 250.0, "rig-1", "host", "float32")
 OTHER = VisibleStream("M1", "spikes", 96, 250.0, "rig-2", "host", "float32")
@@ -202,4 +202,6 @@ def test_an_outlet_that_was_out_of_reach_is_connected_to_again(network: Network)
     network.now += 0.2 * UNREACHABLE_S
     assert search.moved(old.uid(), set()) is None
     network.infos = [old]
+    assert search.moved(old.uid(), set()) is None  # a rig that was only stopped sends what it has kept first
+    network.now += 2 * ANSWERS_S
     assert search.moved(old.uid(), set()) is old

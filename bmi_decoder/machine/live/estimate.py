@@ -8,12 +8,9 @@ from bmi_decoder.machine.kernels.jit import exact_kernel
 from bmi_decoder.machine.live.fields import AT, Outcome
 from bmi_decoder.machine.live.foreign import call_clock, call_send, publish_word
 from bmi_decoder.machine.pointers import float32_at, float64_at, int64_at
-from bmi_decoder.wire import HEADER, Flag
 
-_WARM_UP, _INVALID = int(Flag.WARM_UP), int(Flag.INVALID)
 _SEND_FAILED = int(Outcome.SEND_FAILED)
 
-_HEADER_WORDS = HEADER.size // 8
 _RECORD_WORDS = 8
 """Sequence, bin, five times, flags with revision; the outputs stand behind them."""
 
@@ -25,22 +22,22 @@ _COUNTERS = 7
 def publish(words, reals, outputs, stamp, broken):  # type: ignore[no-untyped-def]
     """Send the outputs, which stand in the message, and record them."""
     t_decoded = call_clock(words[AT.clock])
-    flags = _INVALID if broken else 0
+    flags = words[AT.invalid_flag] if broken else 0
     since = words[AT.since_reset]
     if since < words[AT.longest_warm_up]:
-        flags |= _WARM_UP
+        flags |= words[AT.warm_up_flag]
     flags |= words[AT.pending]
     words[AT.pending] = 0
     words[AT.since_reset] = since + 1
     flags |= words[AT.revision] << 32
-    n_times = words[AT.n_variants]
-    message = numba.carray(int64_at(words[AT.message]), (_HEADER_WORDS,))
-    times = numba.carray(float64_at(words[AT.message]), (_HEADER_WORDS + n_times,))
+    n_header, n_times = words[AT.header_words], words[AT.n_variants]
+    message = numba.carray(int64_at(words[AT.message]), (n_header,))
+    times = numba.carray(float64_at(words[AT.message]), (n_header + n_times,))
     lookahead = numba.carray(int64_at(words[AT.lookahead]), (n_times,))
     warm_up = numba.carray(int64_at(words[AT.warm_up]), (n_times,))
     for k in range(n_times):
         # A filter whose block is not full passes its input through.
-        times[_HEADER_WORDS + k] = stamp if since < warm_up[k] else stamp - lookahead[k] * reals[AT.bin_s]
+        times[n_header + k] = stamp if since < warm_up[k] else stamp - lookahead[k] * reals[AT.bin_s]
     t_publish = call_clock(words[AT.clock])
     message[1], message[2], message[5] = words[AT.sequence], words[AT.next_bin], flags
     times[3], times[4] = stamp, t_publish

@@ -33,6 +33,9 @@ _INTEGERS = (
     # the message, with its outputs (n_outputs,) of float32, and per variant lookahead and warm-up
     "message",
     "message_size",
+    "header_words",
+    "warm_up_flag",
+    "invalid_flag",
     "outputs",
     "n_outputs",
     "n_variants",
