@@ -1,7 +1,7 @@
 """``python -m bmi_decoder.machine.compile FILE``: compile the machine with numba into a native object file.
 
-The object holds the functions of `ENTRIES`, each with the signature of a Python built-in that takes one argument: so
-they can be called from Python without numba, and without ctypes in between, which is slow on cold caches.
+The object holds the functions `RUN` and `LIVE`, each with the signature of a Python built-in that takes one argument:
+so they can be called from Python without numba, and without ctypes in between, which is slow on cold caches.
 """
 
 from __future__ import annotations

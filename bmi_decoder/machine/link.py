@@ -1,4 +1,4 @@
-"""Places an object file in executable memory: the part of a linker that one self-contained function needs.
+"""Places an object file in executable memory: the part of a linker that self-contained functions need.
 
 LLVM could do it, but its library alone would take more memory than the rest of a worker.
 """

@@ -17,6 +17,12 @@ def float32_at(typing_context, address):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def uint8_at(typing_context, address):  # type: ignore[no-untyped-def]
+    """An address as a pointer to bytes, in compiled code."""
+    return types.CPointer(types.uint8)(types.int64), _as_pointer
+
+
+@intrinsic
 def float64_at(typing_context, address):  # type: ignore[no-untyped-def]
     """An address as a pointer to float64, in compiled code."""
     return types.CPointer(types.float64)(types.int64), _as_pointer

@@ -134,11 +134,6 @@ class Binner:
         self._collected, self.next_bin, self.bins_in = fields.collected, fields.next_bin, fields.bins_in
         self._last_end, self._last_whole = fields.last_end, fields.last_whole
 
-    @property
-    def next_completes_bin(self) -> bool:
-        """Whether the next sample, if none is missing, is the last of its bin."""
-        return self._collected + 1 == self._layout.samples_per_bin
-
     def rehearse(self) -> None:
         """Touch what `add` will, and change nothing."""
         sample = self._sample

@@ -220,7 +220,7 @@ class BinDecoder:
         self._flight.take_back(fields)
         self.lane.take_back(fields)
         self.sequence, self.pending, self.bins_invalid = fields.sequence, fields.pending, fields.bins_invalid
-        self.last_bin_at, self.t_pulled = fields.last_bin_at, fields.arrived
+        self.last_bin_at = fields.last_bin_at
 
     def rehearse(self) -> None:
         """Do what `decode` will, for nobody: code, weights and message are in the processor's caches afterwards.

@@ -50,6 +50,7 @@ class Lane:
     __slots__ = (
         "_held",
         "_live_call",
+        "_masked_at",
         "_places",
         "absent",
         "longest_warm_up",
@@ -80,6 +81,7 @@ class Lane:
         # The live loop writes only what changes from bin to bin.
         self.pack(0, 0, 0.0, 0.0, 0, revision, [0.0] * len(self.warm_up))
         self._held = [np.array(bins, np.int64) for bins in (self.lookahead, self.warm_up)]
+        self._masked_at: int = self.pipeline.masked.ctypes.data
         self._places = (packer.address, len(packer.buffer), *(vector.ctypes.data for vector in (self.y, *self._held)))
         self._live_call: LiveCall | None = None
         self.reset()
@@ -95,6 +97,7 @@ class Lane:
         fields.message, fields.message_size, fields.outputs, fields.lookahead, fields.warm_up = self._places
         fields.header_words, fields.warm_up_flag, fields.invalid_flag = _HEADER_WORDS, _WARM_UP, _INVALID
         fields.n_outputs, fields.n_variants = self.values.size, len(self.warm_up)
+        fields.masked = self._masked_at
         fields.longest_warm_up, fields.revision = self.longest_warm_up, self.revision
         return True
 

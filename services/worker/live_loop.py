@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 from typing import Protocol
 
+import zmq
+
 from bmi_decoder.config import RealtimeSettings
 from bmi_decoder.errors import BmiError
 from bmi_decoder.machine.live.fields import REHEARSAL_WEIGHT, LiveFields, Outcome
@@ -97,15 +99,17 @@ class LiveLoop:
         fields.decodes = decoder.lend() and binner.is_regular
         fields.slice_s, fields.timeout_s, fields.taken = slice_s, timeout_s, 0
         outcome = run_live(self._address)
-        binner.take_back(fields)
         monitor.take_back(fields)
-        decoder.take_back()
+        decoder.t_pulled = fields.arrived
+        if fields.decodes:
+            binner.take_back(fields)
+            decoder.take_back()
         if not outcome:
             return
         if outcome & _PULL_FAILED:
             self._source.check(ctypes.c_int(fields.error).value)
         if outcome & _SEND_FAILED:
-            raise BmiError("an estimate could not be sent; the worker's log may say more")
+            raise BmiError(f"an estimate could not be sent: {zmq.strerror(zmq.zmq_errno())}")
         if outcome & _REHEARSE:
             self._rehearse()
         if outcome & _SAMPLE:

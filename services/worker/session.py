@@ -50,7 +50,7 @@ class Session:
     ----------
     decoder : BinDecoder
     stop : bool
-        Set it, from a signal handler for example, and `run` returns within a poll.
+        Set it, from a signal handler for example, and `run` returns within a slice or a poll.
     """
 
     def __init__(
@@ -131,14 +131,12 @@ class Session:
             while not self.stop:
                 decoded = decoder.sequence
                 live.run(_SLICE_S, _POLL_S)
-                decoder.take_requests()
-                if decoder.sequence == decoded:
-                    # Also where samples come, and are of no use.
-                    self._rest()
-                    if self._monitor.silence(local_clock()):
-                        listening = True
-                        self._finder.listen()
-                elif listening:
+                # Also where samples come, and are of no use.
+                self._rest()
+                if self._monitor.silence(local_clock()) and decoder.sequence == decoded:
+                    listening = True
+                    self._finder.listen()
+                elif listening and decoder.sequence != decoded:
                     listening = False
                     self._finder.stop_listening()
         finally:
@@ -146,7 +144,7 @@ class Session:
             gc.unfreeze()
 
     def _rest(self) -> bool:
-        """What is done while no bin comes; whether the session is to stop."""
+        """What is done between bins, and while none come; whether the session is to stop."""
         self.decoder.take_requests()
         now = local_clock()
         if now - max(self._last_sent, self.decoder.last_bin_at) >= self._settings.heartbeat_s:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -116,7 +116,7 @@ class Stage:
 
     def _pull(self, inlet: int, to: Any, stamp: Any, n_channels: int, n_stamps: int, timeout: float, error: Any) -> int:
         if self.pulled == self.lost_after:
-            error[0] = LOST
+            error[0], self.lost_after = LOST, None
             return 0
         if timeout == 0:
             self.polls += 1
@@ -158,13 +158,14 @@ class Bench:
         compiled: bool = True,
         gap_policy: GapPolicy = "hold",
         samples_per_bin: int = 1,
+        masked: Sequence[int] = (),
         **realtime: Any,
     ) -> None:
         for module in (decode, live_loop):
             monkeypatch.setattr(module, "local_clock", stage.clock)
         folder.mkdir(exist_ok=True)
         self.stage, self._path = stage, folder / "flight"
-        pipeline = Pipeline(read_bundle(write_linear_bundle(folder / "linear.bmi")), FILTERS)
+        pipeline = Pipeline(read_bundle(write_linear_bundle(folder / "linear.bmi")), FILTERS, masked)
         if not compiled:
             monkeypatch.setattr(pipeline.engine, "live_call", lambda x, y: None)
         writer = FlightWriter(self._path, BIN_S, math.prod(pipeline.shape) + 2, 1, N_CHANNELS)
@@ -187,9 +188,12 @@ class Bench:
         self.live = self._connect()
 
     def run(self) -> None:
-        """Decode all that comes."""
+        """Decode all that comes, under a new connection where one is lost."""
         while self.stage.pulled < len(self.stage.samples):
-            self.live.run(SLICE_S, TIMEOUT_S)
+            try:
+                self.live.run(SLICE_S, TIMEOUT_S)
+            except StreamLostError:
+                self.connect()
 
     @property
     def outcome(self) -> dict[str, Any]:

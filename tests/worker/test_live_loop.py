@@ -33,6 +33,7 @@ EVENTS = st.one_of(
     st.tuples(st.just("again"), st.integers(0, 3)),
     st.tuples(st.just("jump"), st.sampled_from([-1e5, 1e5])),
     st.tuples(st.just("counts"), st.sampled_from([np.nan, np.inf, HUGE, -1.0, 1e-3])),
+    st.tuples(st.just("channel 2"), st.sampled_from([np.nan, np.inf])),
     st.tuples(st.just("stamp"), st.sampled_from([np.nan, np.inf])),
     st.tuples(st.just("late"), st.floats(0.01, 0.5)),
 )
@@ -52,6 +53,8 @@ def stream(events: list[tuple[str, float]], sample_s: float) -> list[Sample]:
             stamp = due + offset + (value * sample_s if what == "jitter" else 0)
             if what == "counts":
                 counts[:] = value
+            if what == "channel 2":
+                counts[2] = value
             if what == "stamp":
                 stamp = value
             if what == "again" and samples:
@@ -68,6 +71,8 @@ def stream(events: list[tuple[str, float]], sample_s: float) -> list[Sample]:
     samples_per_bin=st.sampled_from([1, 3]),
     rehearse=st.booleans(),
     busy_poll=st.booleans(),
+    lost_after=st.one_of(st.none(), st.integers(0, 60)),
+    masked=st.sampled_from([(), (2,), (0, 2)]),
 )
 def test_compiled_and_python_give_the_same(
     tmp_path_factory: pytest.TempPathFactory,
@@ -76,6 +81,8 @@ def test_compiled_and_python_give_the_same(
     samples_per_bin: int,
     rehearse: bool,
     busy_poll: bool,
+    lost_after: int | None,
+    masked: tuple[int, ...],
 ) -> None:
     folder = tmp_path_factory.mktemp("live")
     outcomes = []
@@ -83,7 +90,9 @@ def test_compiled_and_python_give_the_same(
         with pytest.MonkeyPatch.context() as monkeypatch:
             monkeypatch.setattr(channels, "WINDOW_S", 20 * BIN_S)
             monkeypatch.setattr(channels, "LEAST_BINS", 20)
-            stage = Stage(stream(events, BIN_S / samples_per_bin))
+            stage = Stage(stream(events, BIN_S / samples_per_bin), lost_after=lost_after)
+            if lost_after is not None and lost_after >= len(stage.samples):
+                stage.lost_after = None  # the compiled loop would still be waiting there, and Python has ended
             bench = Bench(
                 folder / str(compiled),
                 stage,
@@ -91,6 +100,7 @@ def test_compiled_and_python_give_the_same(
                 compiled,
                 gap_policy,  # type: ignore[arg-type]
                 samples_per_bin,
+                masked,
                 rehearse=rehearse,
                 busy_poll=busy_poll,
             )
@@ -149,9 +159,9 @@ def test_outputs_that_are_not_finite_begin_anew(tmp_path: Path, monkeypatch: pyt
 def test_a_lost_stream_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(tmp_path, Stage(regular(40), lost_after=30), monkeypatch)
     with pytest.raises(StreamLostError, match="gone"):
-        bench.run()
+        while True:
+            bench.live.run(SLICE_S, TIMEOUT_S)
     assert bench.decoder.sequence == bench.flight.status().bins_decoded == 30
-    bench.stage.lost_after = None
     bench.connect()
     bench.run()
     assert bench.decoder.sequence == 40
@@ -234,6 +244,25 @@ def test_busy_poll_asks_until_the_sample_is_there(tmp_path: Path, monkeypatch: p
     stage = Stage(regular(3))
     Bench(tmp_path, stage, monkeypatch, busy_poll=True).run()
     assert stage.polls > 10
+
+
+def test_busy_poll_asks_where_a_rehearsal_would_take_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(regular(300, PERIOD / 4))
+    Bench(tmp_path, stage, monkeypatch, samples_per_bin=4, busy_poll=True).run()
+    assert stage.rehearsed_at == []
+    assert stage.polls > 1000
+
+
+def test_a_masked_channel_may_be_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All day long, and Python is not needed for it."""
+    samples = [sample._replace(counts=np.where(np.arange(N_CHANNELS) == 2, np.nan, 1)) for sample in regular(30)]
+    bench = Bench(tmp_path, Stage(samples), monkeypatch, masked=[2])
+    bench.live.run(SLICE_S, TIMEOUT_S)
+    monkeypatch.setattr(bench.decoder, "decode", None)
+    bench.run()
+    estimates = [parse(frame) for frame in bench.stage.frames if frame[:4] == b"BMID"]
+    assert len(estimates) == 30
+    assert not any(estimate.flags & Flag.INVALID for estimate in estimates)  # type: ignore[union-attr]
 
 
 def test_busy_poll_gives_up_on_a_late_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

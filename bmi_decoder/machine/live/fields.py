@@ -16,7 +16,8 @@ _INTEGERS = (
     "socket",
     "idle_socket",
     "error",
-    # vectors (n_channels,) of float32: the sample, the bin, the last bin, and each channel's sum, least and most
+    # vectors (n_channels,) of float32: the sample, the bin, the last bin, and each channel's sum, least and most; the
+    # last says of each, in a byte, whether it is masked
     "n_channels",
     "sample",
     "row",
@@ -24,6 +25,7 @@ _INTEGERS = (
     "sums",
     "least",
     "most",
+    "masked",
     # the program: a `Call` for the row, another that is run in vain, and what the latter copies first
     "call",
     "rehearsal",

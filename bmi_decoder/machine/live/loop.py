@@ -1,8 +1,8 @@
 """The compiled loop: as long as samples are regular, they become estimates here, and the interpreter is not asked.
 
 What `services.worker` does with a sample in Python is what is done here; a test holds the two together. Whatever is
-not regular (a gap, a sample that is not finite, an output that is not) goes back to Python, and so does whatever
-happens once a second or less.
+not regular (a gap, a sample that is not finite, an output that is not) goes back to Python, and so does, ten times a
+second, whatever is not done for every bin.
 """
 
 import math
@@ -16,7 +16,7 @@ from bmi_decoder.machine.live.estimate import publish
 from bmi_decoder.machine.live.fields import AT, N_FIELDS, Outcome
 from bmi_decoder.machine.live.foreign import call_clock, run_program
 from bmi_decoder.machine.live.wait import wait
-from bmi_decoder.machine.pointers import float32_at, float64_at, int64_at
+from bmi_decoder.machine.pointers import float32_at, float64_at, int64_at, uint8_at
 
 _SAMPLE, _NOT_FINITE = int(Outcome.SAMPLE), int(Outcome.NOT_FINITE)
 _WINDOW, _LOOK = int(Outcome.WINDOW), int(Outcome.LOOK)
@@ -43,7 +43,9 @@ def _take(words, reals):  # type: ignore[no-untyped-def]
     n, stamp = words[AT.n_channels], reals[AT.stamp]
     deviation = (stamp - reals[AT.expected]) / reals[AT.sample_s]
     sample = numba.carray(float32_at(words[AT.sample]), (n,))
-    if not -reals[AT.threshold] < deviation < reals[AT.threshold] or not _finite(sample):
+    if not -reals[AT.threshold] < deviation < reals[AT.threshold]:
+        return _SAMPLE
+    if not _finite(sample) and not _mend(words, sample):
         return _SAMPLE
     reals[AT.expected] += reals[AT.sample_s] * (1 + reals[AT.gain] * deviation)
     row = numba.carray(float32_at(words[AT.row]), (n,))
@@ -107,8 +109,21 @@ def _add_to_window(words, row):  # type: ignore[no-untyped-def]
 
 @exact_kernel
 def _finite(values):  # type: ignore[no-untyped-def]
-    """Whether all are; without an early exit, which could not be vectorised."""
-    excess = np.float32(0)
+    """Whether all are; counted, as an early exit could not be vectorised."""
+    broken = np.int32(0)
     for i in range(values.size):
-        excess += values[i] - values[i]
-    return math.isfinite(excess)
+        broken += np.int32(values[i] - values[i] != 0)
+    return broken == 0
+
+
+@exact_kernel
+def _mend(words, sample):  # type: ignore[no-untyped-def]
+    """Put zeros where masked channels are not finite; False, and nothing changed, if others are not."""
+    masked = numba.carray(uint8_at(words[AT.masked]), (sample.size,))
+    for c in range(sample.size):
+        if not masked[c] and not math.isfinite(sample[c]):
+            return False
+    for c in range(sample.size):
+        if not math.isfinite(sample[c]):
+            sample[c] = 0
+    return True
