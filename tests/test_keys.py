@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import stat
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +14,7 @@ import pytest
 import zmq.auth
 
 from bmi_decoder.cli import main
+from bmi_decoder.config import SessionSettings, StreamSettings, WorkerSettings
 from bmi_decoder.errors import InputError
 from bmi_decoder.keys import KeyPair, is_key, read_pair, read_public, write_pair
 from services.keys import KeyFolder
@@ -135,3 +139,29 @@ def test_keys_from_the_command_line(
     assert main(["keys", "revoke", "ann", *data]) == 2
     with pytest.raises(SystemExit):
         main(["keys", "revoke"])
+    for action in ("disconnect", "list", "rotate"):
+        with pytest.raises(SystemExit):
+            main(["keys", action, "ann", *data])
+        assert f"{action} takes no NAME" in capsys.readouterr().err
+
+
+def test_sessions_that_cannot_be_told_to_disconnect_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    disconnect = ["keys", "disconnect", "--data-dir", str(tmp_path)]
+    session = SessionSettings(name="deaf", stream=StreamSettings(name="M1"), decoder="d")
+    deaf = WorkerSettings(session=session, bundle="x", flight="x", keys="keys").model_dump_json()
+    with contextlib.ExitStack() as running:
+        for name, content in (("deaf", deaf), ("former", "{}")):
+            settings = tmp_path / "sessions" / name / "worker.json"
+            settings.parent.mkdir(parents=True)
+            settings.write_text(content)
+        assert main(disconnect) == 0 and capsys.readouterr().err == ""
+        for settings in tmp_path.glob("sessions/*/worker.json"):
+            command = [sys.executable, "-c", "input()", "-m", "services.worker", str(settings)]
+            worker = running.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL))
+            running.callback(worker.kill)
+        assert main(disconnect) == 1
+    said = capsys.readouterr().err
+    assert "deaf: takes no commands; stop and start it" in said
+    assert "former: its worker.json is none of this version; stop and start it" in said

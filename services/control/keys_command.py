@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import psutil
 from pydantic import ValidationError
 
 from bmi_decoder.commands.options import say
@@ -13,6 +14,7 @@ from bmi_decoder.config import WorkerSettings
 from bmi_decoder.errors import BmiError, InputError
 from bmi_decoder.keys import KeyPair, is_key, read_public, write_pair
 from services.command_socket import ask
+from services.control.sessions.worker_process import WORKER_MODULE, is_process_of
 from services.control.storage.places import DataDirectory
 from services.data_directory import DATA_VARIABLE, default_data_dir
 from services.keys import NAME, KeyFolder
@@ -40,6 +42,8 @@ def run(args: argparse.Namespace) -> int:
     """Change or show keys; workers take notice at once."""
     if args.action in ("generate", "allow", "revoke") and args.what is None:
         args.usage_error(f"{args.action} needs " + ("the KEY, a file" if args.action == "allow" else "a NAME"))
+    if args.action in ("disconnect", "list", "rotate") and args.what is not None:
+        args.usage_error(f"{args.action} takes no NAME, got {args.what!r}: it is about everybody")
     if args.action == "generate":
         return _generate(args.what, args.out)
     places = DataDirectory.create(args.data_dir or default_data_dir(), serves=False)
@@ -50,7 +54,10 @@ def run(args: argparse.Namespace) -> int:
             _allow(folder, args.what, args.name)
         elif args.action == "revoke":
             folder.revoke(args.what)
-            say(f"{args.what} gets no new connection; 'keys disconnect' ends one that it has")
+            say(
+                f"{args.what} gets no new connection; 'keys disconnect' ends the connections of everybody, "
+                "who must then connect again"
+            )
         elif args.action == "disconnect":
             return _disconnect(places)
         elif args.action == "rotate":
@@ -78,17 +85,44 @@ def _disconnect(places: DataDirectory) -> int:
     """End the connections of all sessions that run and encrypt; 1 if one has not answered."""
     unanswered = False
     for path in sorted(places.root.glob("sessions/*/worker.json")):
-        name, worker = path.parent.name, WorkerSettings.model_validate_json(path.read_bytes())
-        if worker.keys is None or worker.commands is None or not Path(worker.commands).exists():
-            continue
+        name = path.parent.name
         try:
-            line = ask(Path(worker.commands), Command(disconnect=DisconnectCommand()))
-            ended = DisconnectAnswer.model_validate_json(line).connections
-            print(f"{name}  {ended} connection{'s' * (ended != 1)} ended; those who are allowed are back at once")
+            ended = _disconnect_session(path)
         except (BmiError, ValidationError) as error:
             unanswered = True
             say(f"{name}: {error}")
+            continue
+        if ended is not None:
+            print(f"{name}  {ended} connection{'s' * (ended != 1)} ended; those who are allowed are back at once")
     return int(unanswered)
+
+
+def _disconnect_session(settings: Path) -> int | None:
+    """End the connections of one session; gives how many, None if it does not run or does not encrypt."""
+    try:
+        worker = WorkerSettings.model_validate_json(settings.read_bytes())
+    except FileNotFoundError:  # deleted meanwhile
+        return None
+    except OSError as error:
+        raise BmiError(f"cannot read {settings}: {error.strerror}") from None
+    except ValidationError:
+        if not _runs(settings):
+            return None
+        raise BmiError("its worker.json is none of this version; stop and start it") from None
+    if worker.keys is None:
+        return None
+    if worker.commands is None:
+        if not _runs(settings):
+            return None
+        raise BmiError("takes no commands; stop and start it")
+    if not Path(worker.commands).exists():
+        return None
+    line = ask(Path(worker.commands), Command(disconnect=DisconnectCommand()))
+    return DisconnectAnswer.model_validate_json(line).connections
+
+
+def _runs(settings: Path) -> bool:
+    return any(is_process_of(process, WORKER_MODULE, settings) for process in psutil.process_iter())
 
 
 def _allow(folder: KeyFolder, what: str, name: str | None) -> None:
