@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,6 +28,15 @@ from services.control.storage.places import DataDirectory
 from services.control.storage.recording_store import RecordingStore
 from services.recorder.settings import RecorderSettings
 from tests.control.support import eventually
+
+
+class Here:
+    """A reader in this process."""
+
+    def __init__(self, read: Callable[[], object], *limits: object) -> None:
+        self.result = read
+
+    def kill(self) -> None: ...
 
 
 @pytest.fixture
@@ -80,6 +90,29 @@ def test_a_recording_that_cannot_be_stored_is_no_reason_not_to_record_again(
     assert str(path) in caplog.text
     assert path.exists() and not list(places.uploads.iterdir())
     assert asyncio.run(recorders.status("m1")) is None
+
+
+def test_nor_is_one_that_its_reader_fails_on(
+    places: DataDirectory,
+    recorders: SessionRecorders,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    files, path = places.session("m1"), places.recorded("m1") / "odd.xdf"
+    path.parent.mkdir()
+    path.write_bytes(b"odd")
+    status = RecorderStatus(state="ended", file=str(path), pid=1, at=0.0)
+    files.recorder_status.write_text(status.model_dump_json())
+
+    def fail(*arguments: object) -> None:
+        raise ZeroDivisionError("in a library")
+
+    monkeypatch.setattr("services.control.recordings.inspection.inspection_as_json", fail)
+    monkeypatch.setattr("services.control.recordings.inspection.ReaderProcess", Here)
+    with pytest.raises(Problem, match="never started"):
+        asyncio.run(recorders.start("m1", RecordingStart()))
+    assert "in a library" in caplog.text and str(path) in caplog.text
+    assert path.exists() and not list(places.uploads.iterdir()) and not files.recorder_status.exists()
 
 
 def test_recordings_are_announced_when_they_change() -> None:

@@ -41,7 +41,7 @@ _END_S = 30.0
 _POLL_S = 0.05
 _STATUS_S = 5.0
 _CRASHED = "the recorder ended unexpectedly; its file is good up to the last half second"
-_SILENT = "the recorder does not answer: its disk may hang; stop the recording to end it by force"
+_SILENT = "the recorder does not answer: its disk may hang; stop or disarm it to end it by force"
 _log = logging.getLogger(__name__)
 
 
@@ -263,7 +263,9 @@ class SessionRecorders:
             await self._store(name, status)
         except Problem as problem:
             _log.warning("%s stays where it is and is not stored: %s", status.file, problem.detail)
-            self._files(name).recorder_status.unlink(missing_ok=True)
+        except Exception:
+            _log.exception("%s stays where it is and is not stored", status.file)
+        self._files(name).recorder_status.unlink(missing_ok=True)
 
     def _as_upload(self, path: Path) -> Upload:
         """A second name for the file: should it not be accepted, the first one stays."""

@@ -85,7 +85,7 @@ async def received_file(request: Request, folder: Path, limit: int, stall_s: flo
 
 
 async def timely(chunks: AsyncIterator[bytes], stall_s: float) -> AsyncIterator[bytes]:
-    """What comes, as long as it is at least 64 KiB, or the end, in every `stall_s`.
+    """What comes, as long as it is at least 64 KiB, or the end, in every `stall_s` of waiting for it.
 
     Raises
     ------
@@ -106,7 +106,9 @@ async def timely(chunks: AsyncIterator[bytes], stall_s: float) -> AsyncIterator[
         received += len(chunk)
         if received >= due:
             due, deadline = received + _LEAST_BYTES, loop.time() + stall_s
+        given = loop.time()
         yield chunk
+        deadline += loop.time() - given
 
 
 def _too_large(limit: int) -> Problem:
