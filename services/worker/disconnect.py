@@ -23,9 +23,13 @@ def disconnect(port: int) -> int:
     ended = 0
     for number in os.listdir("/proc/self/fd"):
         # Another thread may have closed it since. A duplicate stays what it is.
-        with contextlib.suppress(OSError), os.fdopen(os.dup(int(number)), "rb", buffering=0) as file:
-            if stat.S_ISSOCK(os.fstat(file.fileno()).st_mode):
-                ended += _ended(file.fileno(), port)
+        with contextlib.suppress(OSError):
+            duplicate = os.dup(int(number))
+            try:
+                if stat.S_ISSOCK(os.fstat(duplicate).st_mode):
+                    ended += _ended(duplicate, port)
+            finally:
+                os.close(duplicate)
     return ended
 
 

@@ -16,6 +16,7 @@ from bmi_decoder.errors import InputError
 from bmi_decoder.keys import KeyPair
 from bmi_decoder.wire import EstimatePacker, Variant
 from services.keys import KeyFolder
+from services.worker.disconnect import disconnect
 from services.worker.publisher import Publisher
 
 Publishing = Callable[[KeyFolder | None], Publisher]
@@ -53,6 +54,16 @@ def publishing() -> Iterator[Publishing]:
     for publisher, thread in live:
         thread.join()
         publisher.close()
+
+
+def test_looking_for_connections_leaves_nothing_open(tmp_path: Path) -> None:
+    folder = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        before = os.listdir("/proc/self/fd")
+        assert disconnect(1) == 0
+        assert os.listdir("/proc/self/fd") == before
+    finally:
+        os.close(folder)
 
 
 def receives(publisher: Publisher, **keys: str | KeyPair) -> bool:
