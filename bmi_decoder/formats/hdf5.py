@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bmi_decoder.errors import InputError
+from bmi_decoder.formats import reader_process
 from bmi_decoder.formats.extra import require_formats_extra
 from bmi_decoder.formats.opening import file_head
 
@@ -47,7 +48,14 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
     except InputError:
         raise
     except DAMAGE as error:
-        raise InputError(f"{path}: not an HDF5 file, or damaged or cut short ({_one_line(error)})") from error
+        raise damaged(path, "an HDF5 file", error) from error
+
+
+def damaged(path: Path, kind: str, error: Exception) -> InputError:
+    """What to raise for an error of a library, which does not say whether it only ran out of memory."""
+    limit = reader_process.memory_bytes
+    larger = "" if limit is None else f", or larger than the {limit / 2**30:.3g} GiB that its reader may take"
+    return InputError(f"{path}: not {kind}, or damaged or cut short{larger} ({_one_line(error)})")
 
 
 def member(group: h5py.Group, name: str, path: Path) -> Any:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from bmi_decoder.errors import InputError
 from bmi_decoder.formats.extra import require_formats_extra
-from bmi_decoder.formats.hdf5 import open_hdf5, read_numbers
+from bmi_decoder.formats.hdf5 import damaged, open_hdf5, read_numbers
 from bmi_decoder.formats.nwb_counts import binned_counts, recording_of_counts
 from bmi_decoder.formats.nwb_series import BehaviourSeries, behaviour_series, choose_series
 from bmi_decoder.formats.reader_process import in_reader_process
@@ -96,8 +96,7 @@ def open_nwb(path: Path) -> Iterator[Any]:
                 raise
             except Exception as error:
                 # pynwb and hdmf raise whatever a damaged file makes them stumble over, with no class of their own.
-                reason = " ".join(str(error).split())[:200]
-                raise InputError(f"{path}: not a valid NWB file, or damaged or cut short ({reason})") from error
+                raise damaged(path, "a valid NWB file", error) from error
 
 
 def _content(file: h5py.File) -> Any:

@@ -1,11 +1,12 @@
 """A reader in a process of its own: where a library crashes on a file, hangs or takes all memory, that is one error.
 
-What is read comes back in memory that both processes have in common, without a copy, and without a name that could be
-left behind.
+What is read comes back in memory that both processes have in common, without a name that could be left behind. The
+reader copies it there once; who started it makes no copy.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import mmap
@@ -40,6 +41,9 @@ _PR_SET_PDEATHSIG = 1
 is_reader = False
 """Whether this process is one that only reads, so that it needs no other for that."""
 
+memory_bytes: int | None = None
+"""Memory that this process may take to read; None outside of a reader process."""
+
 
 def in_reader_process(
     read: Callable[Concatenate[Path | str, P], T],
@@ -71,10 +75,15 @@ class ReaderProcess(Generic[T]):
     longest_s : float
         After this time it is ended, and the file refused.
     most_bytes : int, optional
-        Memory that it may take; None is half of this machine's. A file gets at most 512 MiB and a thousand times its
-        own size, which is more than compression can hide.
+        Memory that it may take; None is a third of this machine's, as the copy needs as much again. A file gets at
+        most 512 MiB and a thousand times its own size, which is more than compression can hide.
     niceness : int
         How much lower its priority is than ours.
+
+    Raises
+    ------
+    BmiError
+        If it cannot be started.
     """
 
     def __init__(
@@ -87,16 +96,21 @@ class ReaderProcess(Generic[T]):
     ) -> None:
         self._path, self._longest_s = path, longest_s
         self._call = pickle.dumps((os.getpid(), path, _memory_limit(path, most_bytes), niceness, pickle.dumps(read)))
-        self._answer = os.memfd_create("reader")
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _MAIN, str(self._answer)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            pass_fds=[self._answer],
-            start_new_session=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(place or os.getcwd() for place in sys.path)},
-        )
+        with contextlib.ExitStack() as undone:
+            try:
+                self._answer = undone.enter_context(open(os.memfd_create("reader"), "rb"))
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-c", _MAIN, str(self._answer.fileno())],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=[self._answer.fileno()],
+                    start_new_session=True,
+                    env={**os.environ, "PYTHONPATH": os.pathsep.join(place or os.getcwd() for place in sys.path)},
+                )
+            except OSError as error:
+                raise BmiError(f"{path}: cannot start a process that reads it: {error}") from error
+            undone.pop_all()
 
     def kill(self) -> None:
         """End it, from any thread; `result` then raises an error."""
@@ -110,11 +124,11 @@ class ReaderProcess(Generic[T]):
         InputError
             If it crashed or was ended, or took too much time or memory.
         BmiError
-            If it could not be started.
+            If it ended without an answer.
         Exception
             What the reader raised.
         """
-        with self._process, open(self._answer, "rb") as answer:
+        with self._process, self._answer as answer:
             try:
                 said, _ = self._process.communicate(self._call, self._longest_s)
             except subprocess.TimeoutExpired:
@@ -127,9 +141,9 @@ class ReaderProcess(Generic[T]):
             status = self._process.returncode
             if status < 0:
                 raise InputError(f"{self._path}: {_how_it_ended(-status)}")
-            if status:
+            if status or not os.fstat(answer.fileno()).st_size:
                 last = (said.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
-                raise BmiError(f"{self._path}: its reader ended with status {status}: {last[:500]}")
+                raise BmiError(f"{self._path}: its reader ended with status {status} and no answer: {last[:500]}")
             sys.stderr.write(said.decode(errors="replace"))
             value, error, warned = _received(answer.fileno())
         for text, category, file, line in warned:
@@ -142,13 +156,14 @@ class ReaderProcess(Generic[T]):
 
 def serve(answer: int) -> None:
     """Be a reader process: take a call from standard input, and write what comes of it to a file descriptor."""
-    global is_reader
+    global is_reader, memory_bytes
     is_reader = True
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
     parent, path, most_bytes, niceness, call = pickle.load(sys.stdin.buffer)
     # It may have ended before the kernel knew that we must not outlive it.
     if os.getppid() != parent:
         return
+    memory_bytes = most_bytes
     os.nice(niceness)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _, hard = limits = resource.getrlimit(resource.RLIMIT_AS)
@@ -182,7 +197,7 @@ def serve(answer: int) -> None:
 def _memory_limit(path: Path | str, most_bytes: int | None) -> int:
     if most_bytes is None:
         machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        most_bytes = max(_SMALLEST_BYTES, machine // 2)
+        most_bytes = max(_SMALLEST_BYTES, machine // 3)
     try:
         size = os.stat(path).st_size
     except (OSError, ValueError):  # the reader says what is wrong with the path

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from bmi_decoder.errors import StreamMismatchError
+from bmi_decoder.formats.hdf5 import open_hdf5
 from bmi_decoder.formats.reader_process import in_reader_process
 from bmi_decoder.recording import Output, Recording
 
@@ -51,9 +52,16 @@ def end(path: Path | str, number: int) -> None:
 
 
 @in_reader_process
-def leave(path: Path | str) -> None:
-    print("no such library", file=sys.stderr)
-    os._exit(3)
+def leave(path: Path | str, status: int) -> None:
+    print("no such library", file=sys.stderr, flush=True)
+    os._exit(status)
+
+
+@in_reader_process
+def first(path: Path | str) -> int:
+    """The first number of a dataset."""
+    with open_hdf5(Path(path)) as file:
+        return int(file["x"][0])
 
 
 @in_reader_process

@@ -9,9 +9,11 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import psutil
 import pytest
@@ -81,8 +83,17 @@ def test_a_reader_that_ends_is_an_error(number: int, said: str, tmp_path: Path) 
 
 
 def test_one_that_cannot_run_says_why(tmp_path: Path) -> None:
-    with pytest.raises(BmiError, match="its reader ended with status 3: no such library"):
-        readings.leave(tmp_path)
+    for status in (3, 0):
+        with pytest.raises(BmiError, match=f"ended with status {status} and no answer: no such library"):
+            readings.leave(tmp_path, status)
+
+
+def test_one_that_cannot_be_started_leaves_nothing_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no python"))
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(BmiError, match=f"{tmp_path}: cannot start a process that reads it: .*no python"):
+        readings.leave(tmp_path, 0)
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_memory_is_limited_by_the_size_of_the_file(tmp_path: Path) -> None:
@@ -93,6 +104,19 @@ def test_memory_is_limited_by_the_size_of_the_file(tmp_path: Path) -> None:
         readings.take(file, 2 << 30)
     few = ReaderProcess(functools.partial(readings.take, file, 1 << 28), file, most_bytes=1 << 27)
     with pytest.raises(InputError, match=r"takes more than the 0\.125 GiB"):
+        few.result()
+
+
+def test_where_hdf5_runs_out_of_memory_the_file_is_not_only_called_damaged(tmp_path: Path) -> None:
+    file, n_bytes = tmp_path / "sound.h5", 1 << 28
+    with h5py.File(file, "w") as made:
+        one_chunk = made.create_dataset("x", n_bytes, np.uint8, chunks=(n_bytes,), compression="gzip")
+        one_chunk.id.write_direct_chunk((0,), zlib.compress(bytes(n_bytes), 1))
+    assert readings.first(file) == 0
+    few = ReaderProcess(functools.partial(readings.first, file), file, most_bytes=n_bytes)
+    with pytest.raises(
+        InputError, match=r"damaged or cut short, or larger than the 0\.25 GiB that its reader may take"
+    ):
         few.result()
 
 
