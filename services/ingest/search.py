@@ -103,13 +103,13 @@ class StreamSearch:
         connection brings the next sample at once. Not at its first answer, though: where not the network but the rig
         had stopped, the old connection now brings what the rig has kept, and a new one would not.
         """
-        infos = [info for info in self._listing.infos() if info.uid() not in refused]
+        now, infos = time.monotonic(), [info for info in self._listing.infos() if info.uid() not in refused]
         old = [info for info in infos if info.uid() == old_uid]
         if old and self._unreachable:
-            self._answers_since = min(self._answers_since, time.monotonic())
-            return old[0] if time.monotonic() - self._answers_since > ANSWERS_S else None
+            self._answers_since = min(self._answers_since, now)
+            return old[0] if now - self._answers_since > ANSWERS_S else None
         self._answers_since = math.inf
-        self._unreachable = not old and time.monotonic() - self._listing.began > UNREACHABLE_S
+        self._unreachable = not old and now - self._listing.began > UNREACHABLE_S
         if self._last is not None and self._last.source_id:
             host = self._last.hostname
             same = [info for info in infos if self._is_back(one := describe(info)) and one.hostname == host]

@@ -207,11 +207,13 @@ class BinDecoder:
     def lend(self) -> bool:
         """Let the live loop decode; False if that has to be done here."""
         fields = self.fields
+        if self.shadow is not None or not self.lane.lend(fields, self._x):
+            return False
         self._channels.lend(fields)
         self._flight.lend(fields)
         fields.sequence, fields.pending, fields.bins_invalid = self.sequence, self.pending, self.bins_invalid
         fields.last_bin_at = self.last_bin_at
-        return self.lane.lend(fields, self._x) and self.shadow is None
+        return True
 
     def take_back(self) -> None:
         """Go on where the live loop is."""

@@ -88,7 +88,6 @@ class Lane:
 
     def lend(self, fields: LiveFields, x: npt.NDArray[np.float32]) -> bool:
         """Let the live loop run this lane on the bins in `x` (1, C); False if it cannot."""
-        fields.since_reset = self.since_reset
         if self._live_call is None:
             self._live_call = self.pipeline.engine.live_call(x, self.y)
             if self._live_call is None:
@@ -99,6 +98,7 @@ class Lane:
         fields.n_outputs, fields.n_variants = self.values.size, len(self.warm_up)
         fields.masked = self._masked_at
         fields.longest_warm_up, fields.revision = self.longest_warm_up, self.revision
+        fields.since_reset = self.since_reset
         return True
 
     def take_back(self, fields: LiveFields) -> None:

@@ -96,7 +96,7 @@ class LiveLoop:
         fields, binner, decoder, monitor = self._fields, self._binner, self._decoder, self._monitor
         binner.lend(fields)
         monitor.lend(fields)
-        fields.decodes = decoder.lend() and binner.is_regular
+        fields.decodes = binner.is_regular and decoder.lend()
         fields.slice_s, fields.timeout_s, fields.taken = slice_s, timeout_s, 0
         outcome = run_live(self._address)
         monitor.take_back(fields)
