@@ -55,6 +55,13 @@ _KEEPS_THE_LOCK = """%status = call i32 @{function}(ptr %result, ptr %failure, i
     call void @Py_IncRef(ptr @_Py_NoneStruct)
     ret ptr @_Py_NoneStruct"""
 
+_LETS_OTHERS_RUN = """%thread = call ptr @PyEval_SaveThread()
+    %status = call i32 @{function}(ptr %result, ptr %failure, i64 %address)
+    call void @PyEval_RestoreThread(ptr %thread)
+    %outcome = load i64, ptr %result
+    %number = call ptr @PyLong_FromLongLong(i64 %outcome)
+    ret ptr %number"""
+
 _PROGRAM = f"""
 declare i32 @{{function}}(ptr, ptr, i64)
 define void @{PROGRAM}(i64 %address) {{{{
@@ -64,13 +71,6 @@ define void @{PROGRAM}(i64 %address) {{{{
     ret void
 }}}}
 """
-
-_LETS_OTHERS_RUN = """%thread = call ptr @PyEval_SaveThread()
-    %status = call i32 @{function}(ptr %result, ptr %failure, i64 %address)
-    call void @PyEval_RestoreThread(ptr %thread)
-    %outcome = load i64, ptr %result
-    %number = call ptr @PyLong_FromLongLong(i64 %outcome)
-    ret ptr %number"""
 
 
 def compile_machine() -> bytes:

@@ -4,29 +4,17 @@ from numba import types
 from numba.extending import intrinsic
 
 
-@intrinsic
-def int64_at(typing_context, address):  # type: ignore[no-untyped-def]
-    """An address as a pointer to int64, in compiled code."""
-    return types.CPointer(types.int64)(types.int64), _as_pointer
+def _pointers_to(kind):  # type: ignore[no-untyped-def]
+    """An intrinsic that takes an address as a pointer to numbers of this kind."""
+
+    def write(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+    def pointer(typing_context, address):  # type: ignore[no-untyped-def]
+        return types.CPointer(kind)(types.int64), write
+
+    return intrinsic(pointer)
 
 
-@intrinsic
-def float32_at(typing_context, address):  # type: ignore[no-untyped-def]
-    """An address as a pointer to float32, in compiled code."""
-    return types.CPointer(types.float32)(types.int64), _as_pointer
-
-
-@intrinsic
-def uint8_at(typing_context, address):  # type: ignore[no-untyped-def]
-    """An address as a pointer to bytes, in compiled code."""
-    return types.CPointer(types.uint8)(types.int64), _as_pointer
-
-
-@intrinsic
-def float64_at(typing_context, address):  # type: ignore[no-untyped-def]
-    """An address as a pointer to float64, in compiled code."""
-    return types.CPointer(types.float64)(types.int64), _as_pointer
-
-
-def _as_pointer(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-    return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+uint8_at, int64_at = _pointers_to(types.uint8), _pointers_to(types.int64)
+float32_at, float64_at = _pointers_to(types.float32), _pointers_to(types.float64)
