@@ -20,6 +20,7 @@ from services.ingest.lsl import VisibleStream
 
 _LIVE, _RECORDED = "live", "recorded"
 _NO_SESSION = ""
+_NONE = {_NO_SESSION: "no session"}
 _USUAL_DECODER = "snn_streaming"
 _FILTERS = {"": "none", "low_latency": "low latency", "high_accuracy": "high accuracy"}
 _PRESETS = {"best": "best", "paper": "paper: as it was published"}
@@ -72,8 +73,7 @@ class CalibrateForm:
             self._decoder = Choice("Decoder", {name: name for name in names}, usual)
             self._preset = Choice("Preset", _PRESETS, "best")
             self._filter = Choice("Filter on every channel", _FILTERS, "")
-            none = {_NO_SESSION: "no session"}
-            self._session = Choice("Compare with, and deploy to", none, wanted.session or _NO_SESSION)
+            self._session = Choice("Compare with, and deploy to", _NONE, wanted.session or _NO_SESSION)
         with ui.element("div").classes("pair send"):
             self._go = button("Collect and train", self._ask, primary=True)
             self._busy = ui.label().classes("quiet").props('role="status"')
@@ -86,7 +86,7 @@ class CalibrateForm:
         neural = {key: _stream_words(w) for key, w in self._present.items() if not _is_movement(w)}
         movement = {key: _stream_words(w) for key, w in self._present.items() if _is_movement(w)}
         sessions = {s.name: f"session {s.name} ({s.state})" for s in now.sessions}
-        self._session.offer({_NO_SESSION: "no session"} | sessions)
+        self._session.offer(_NONE | sessions)
         self._kinematics.offer(movement, self._of_name("", movement))
         self._neural.offer(neural, self._of_name(self._wanted_stream(), neural))
         self._recording.offer({row.id: recording_words(row) for row in now.recordings})

@@ -8,9 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -21,20 +19,16 @@ import pytest
 from bmi_decoder.errors import BmiError, InputError, StreamMismatchError
 from bmi_decoder.formats import read_odoherty, reader_process
 from bmi_decoder.formats.reader_process import ReaderProcess
+from tests.control.support import eventually
 from tests.formats import readings
+
+_DEADLINE_S = 60.0
 
 
 @pytest.fixture(autouse=True)
 def read_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not here, for once."""
     monkeypatch.setattr(reader_process, "is_reader", False)
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_a_recording_comes_back_as_it_is(tmp_path: Path) -> None:
@@ -129,7 +123,7 @@ def test_time_is_limited(tmp_path: Path) -> None:
 
 def test_it_can_be_ended_from_another_thread(tmp_path: Path) -> None:
     reader = ReaderProcess(functools.partial(readings.hang, tmp_path / "pid"), tmp_path)
-    ending = threading.Thread(target=lambda: (until((tmp_path / "pid").exists), reader.kill()))
+    ending = threading.Thread(target=lambda: (eventually((tmp_path / "pid").exists, bool, _DEADLINE_S), reader.kill()))
     ending.start()
     with pytest.raises(InputError, match="ended by SIGKILL"):
         reader.result()
@@ -153,13 +147,13 @@ def test_it_ends_with_who_started_it(number: int, tmp_path: Path) -> None:
     command = [sys.executable, "-c", PARENT, str(noted)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=_environment()) as parent:
         try:
-            until(lambda: noted.exists() and bool(noted.read_text()))
+            eventually(lambda: noted.exists() and noted.read_text(), bool, _DEADLINE_S)
             reader = psutil.Process(int(noted.read_text()))
             parent.send_signal(number)
             assert parent.wait(60) != 0
         finally:
             parent.kill()
-    until(lambda: not reader.is_running() or reader.status() == psutil.STATUS_ZOMBIE)
+    eventually(lambda: not reader.is_running() or reader.status() == psutil.STATUS_ZOMBIE, bool, _DEADLINE_S)
 
 
 def _environment() -> dict[str, str]:
