@@ -137,6 +137,10 @@ class RealtimeSettings(Settings):
     busy_poll: bool = Field(
         False, description="Wait for a bin that is due without sleeping; for hosts with a processor to spare."
     )
+    direct: bool = Field(
+        True,
+        description="Read the rig's connection in the decoding thread; false leaves that to a thread of liblsl's.",
+    )
     cpus: tuple[Annotated[int, Field(ge=0, lt=4096)], ...] | None = Field(
         None,
         min_length=1,

@@ -60,7 +60,7 @@ class Latency(BaseModel):
 
 
 class RealtimeGrant(BaseModel):
-    """One request to the operating system, and its outcome."""
+    """One request of a worker's, to the operating system or to the rig, and its outcome."""
 
     option: str = Field(description="Name of the setting.", examples=["priority"])
     requested: Any
@@ -99,7 +99,9 @@ class SessionStatus(BaseModel):
     wanted: bool = Field(description="Whether it should run, also after a crash or a reboot.")
     decoder: str = Field(description="Id of its decoder.")
     variants: list[str] = Field(description="Published forms of each estimate.", examples=[["raw", "low_latency"]])
-    realtime: list[RealtimeGrant] = Field(description="What the running worker asked of the system, and was granted.")
+    realtime: list[RealtimeGrant] = Field(
+        description="What the running worker asked of the system and of the rig, and was granted."
+    )
     settings: SessionSettings
 
 

@@ -1,7 +1,8 @@
 """``python -m bmi_decoder.machine.compile FILE``: compile the machine with numba into a native object file.
 
 The object holds the functions `RUN` and `LIVE`, each with the signature of a Python built-in that takes one argument:
-so they can be called from Python without numba, and without ctypes in between, which is slow on cold caches.
+so they can be called from Python without numba, and without ctypes in between, which is slow on cold caches. And it
+holds `PULL`, which the live loop calls.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import llvmlite.binding as llvm
 from numba.core.registry import cpu_target
 
 from bmi_decoder.machine.code_cache import write_code
+from bmi_decoder.machine.live.feed import pull
 from bmi_decoder.machine.live.foreign import PROGRAM
 from bmi_decoder.machine.live.loop import live
-from bmi_decoder.machine.load import LIVE, RUN
+from bmi_decoder.machine.load import ENTRIES, LIVE, PULL, RUN
 from bmi_decoder.machine.run import machine
 
 _LEVEL = 3
@@ -73,17 +75,34 @@ define void @{PROGRAM}(i64 %address) {{{{
 """
 
 
+# Called by its address, as a function of liblsl's would be.
+_PULL = f"""
+declare i32 @{{function}}(ptr, ptr, i64, i64, i64, i64, i64, double, i64)
+define i64 @{PULL}(i64 %feed, i64 %sample, i64 %stamp, i64 %n, i64 %one, double %timeout, i64 %error) {{{{
+    %result = alloca i64
+    %failure = alloca ptr
+    %status = call i32 @{{function}}(
+        ptr %result, ptr %failure, i64 %feed, i64 %sample, i64 %stamp, i64 %n, i64 %one, double %timeout, i64 %error)
+    %got = load i64, ptr %result
+    ret i64 %got
+}}}}
+"""
+
+
 def compile_machine() -> bytes:
-    """The machine and the live loop as a position-independent object file for this processor."""
+    """The machine, the live loop and its pull as a position-independent object file for this processor."""
     module = llvm.parse_assembly(_DECLARATIONS)
-    program = _add(module, RUN, machine, "void(int64)", _KEEPS_THE_LOCK)
-    module.link_in(llvm.parse_assembly(_PROGRAM.format(function=program)))
+    program = _add(module, machine, "void(int64)")
+    _add_text(module, _WRAPPER.format(entry=RUN, function=program, body=_KEEPS_THE_LOCK.format(function=program)))
+    _add_text(module, _PROGRAM.format(function=program))
     # Numba wants an address for every name that it meets; this one is resolved below, and never called here.
     llvm.add_symbol(PROGRAM, 1)
-    _add(module, LIVE, live, "int64(int64)", _LETS_OTHERS_RUN)
+    loop = _add(module, live, "int64(int64)")
+    _add_text(module, _WRAPPER.format(entry=LIVE, function=loop, body=_LETS_OTHERS_RUN.format(function=loop)))
+    _add_text(module, _PULL.format(function=_add(module, pull, "int64(int64,int64,int64,int64,int64,float64,int64)")))
     for value in (*module.functions, *module.global_variables):
         # Only what the entries need is left over.
-        if not value.is_declaration and value.name not in (RUN, LIVE):
+        if not value.is_declaration and value.name not in ENTRIES:
             value.linkage = "internal"
     target = _target_machine()
     passes = llvm.create_new_module_pass_manager()
@@ -95,15 +114,17 @@ def compile_machine() -> bytes:
     return code
 
 
-def _add(module: llvm.ModuleRef, entry: str, dispatcher: Any, signature: str, body: str) -> str:
-    """Put a compiled function into the module, behind a Python built-in; returns its name there."""
+def _add(module: llvm.ModuleRef, dispatcher: Any, signature: str) -> str:
+    """Put a compiled function into the module; returns its name there."""
     dispatcher.compile(signature)
     (overload,) = dispatcher.overloads.values()
-    function: str = overload.fndesc.llvm_func_name
     module.link_in(llvm.parse_assembly(dispatcher.inspect_llvm(overload.signature.args)))
-    wrapper = _WRAPPER.format(entry=entry, function=function, body=body.format(function=function))
-    module.link_in(llvm.parse_assembly(_DECLARATIONS + wrapper))
+    function: str = overload.fndesc.llvm_func_name
     return function
+
+
+def _add_text(module: llvm.ModuleRef, assembly: str) -> None:
+    module.link_in(llvm.parse_assembly(_DECLARATIONS + assembly))
 
 
 def _target_machine() -> llvm.TargetMachine:

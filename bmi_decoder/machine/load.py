@@ -17,6 +17,11 @@ RUN = "bmi_machine"
 LIVE = "bmi_live"
 """The live loop: takes the address of `LiveFields`, returns an `Outcome`, and lets other threads run meanwhile."""
 
+PULL = "bmi_pull"
+"""Pulls a sample, called like ``lsl_pull_chunk_f``, with the address of `FeedFields` in the place of an inlet."""
+
+ENTRIES = (RUN, LIVE, PULL)
+
 _METH_O = 0x8
 
 
@@ -36,16 +41,23 @@ class Compiled(NamedTuple):
 
     run: Callable[[int], None]
     live: Callable[[int], int]
+    pull: int
+    """An address."""
 
 
 def load(code: bytes) -> Compiled:
     """Make an object file's functions Python's."""
+    run, live, pull = _addresses(code)
+    return Compiled(function_at(run), function_at(live), pull)
+
+
+def _addresses(code: bytes) -> list[int]:
     if platform.machine() == "x86_64":
         try:
-            return Compiled(*map(function_at, link(code, (RUN, LIVE))))
+            return link(code, ENTRIES)
         except LinkError as error:
             print(f"the compiled machine needs LLVM to load it, 40 MB more: {error}", file=sys.stderr)
-    return Compiled(*map(function_at, load_with_llvm(code, (RUN, LIVE))))
+    return load_with_llvm(code, ENTRIES)
 
 
 def load_with_llvm(code: bytes, entries: Sequence[str]) -> list[int]:

@@ -9,8 +9,8 @@ from bmi_decoder.machine.call import Call
 from bmi_decoder.machine.code_cache import machine_code
 from bmi_decoder.machine.load import load
 
-run_call, run_live = load(machine_code())
-"""The compiled functions: `Call.address` to None, and the address of `LiveFields` to an `Outcome`.
+run_call, run_live, pull_address = load(machine_code())
+"""The compiled functions: `Call.address` to None, the address of `LiveFields` to an `Outcome`, and where `pull` is.
 
 Nothing is bounds-checked there: only programs that `Program.verify` accepted may be run.
 """

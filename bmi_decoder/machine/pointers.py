@@ -16,5 +16,6 @@ def _pointers_to(kind):  # type: ignore[no-untyped-def]
     return intrinsic(pointer)
 
 
-uint8_at, int64_at = _pointers_to(types.uint8), _pointers_to(types.int64)
+uint8_at, int8_at = _pointers_to(types.uint8), _pointers_to(types.int8)
+int16_at, int32_at, int64_at = _pointers_to(types.int16), _pointers_to(types.int32), _pointers_to(types.int64)
 float32_at, float64_at = _pointers_to(types.float32), _pointers_to(types.float64)

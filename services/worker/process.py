@@ -71,9 +71,9 @@ def _run(settings: WorkerSettings, flight: FlightWriter, pipeline: Pipeline, lis
         publisher = Publisher(settings.session.endpoint, _keys(settings))
         stack.callback(publisher.close)
         flight.set_endpoint(publisher.endpoint, publisher.server_key)
-        flight.set_realtime(apply_realtime(settings.session.realtime))
+        grants = apply_realtime(settings.session.realtime)
         sharpen_timers()
-        session = Session(settings, flight, pipeline, publisher, listing)
+        session = Session(settings, flight, pipeline, publisher, grants, listing)
         if settings.resume is not None:
             resume(session.decoder, settings.resume)
         if settings.commands is not None:

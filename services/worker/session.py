@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import pylsl
@@ -12,6 +13,7 @@ from bmi_decoder import wire
 from bmi_decoder.config import WorkerSettings
 from bmi_decoder.errors import StreamMismatchError
 from bmi_decoder.pipeline import Pipeline
+from bmi_decoder.rest_models import RealtimeGrant
 from services.ingest.binner import Binner
 from services.ingest.description import read_description
 from services.ingest.expectation import check_stream
@@ -43,6 +45,8 @@ class Session:
     flight : FlightWriter
     pipeline : Pipeline
     publisher : Publisher
+    grants : sequence of RealtimeGrant, optional
+        What was asked of the operating system, and granted.
     listing : Listing, optional
         Of streams, begun before.
 
@@ -59,9 +63,12 @@ class Session:
         flight: FlightWriter,
         pipeline: Pipeline,
         publisher: Publisher,
+        grants: Sequence[RealtimeGrant] = (),
         listing: Listing | None = None,
     ) -> None:
         self._settings, self._flight, self._publisher = settings, flight, publisher
+        self._grants = grants
+        flight.set_realtime(grants)
         session = settings.session
         self.decoder = BinDecoder(session.name, pipeline, publisher, flight, settings.revision)
         self._monitor = StreamMonitor(self.decoder.event, flight)
@@ -104,8 +111,12 @@ class Session:
             pipeline = self.decoder.lane.pipeline
             layout = check_stream(stream, description, pipeline.n_channels, pipeline.bin_s)
             self._finder.last = stream
-            inlet.open(self._binner.connect(layout))
             wanted = self._settings.session.realtime
+            inlet.open(self._binner.connect(layout), wanted.direct)
+            if wanted.direct:
+                why_not = inlet.why_not_direct
+                direct = RealtimeGrant(option="direct", requested=True, granted=not why_not, why=why_not)
+                self._flight.set_realtime([*self._grants, direct])
             live = LiveLoop(inlet, self._binner, self.decoder, self._monitor, self._flight, self._publisher, wanted)
             self._flight.set_state(WorkerState.running, self._flight.revision)
             self._monitor.connected(local_clock(), layout.sample_s, **asdict(stream))

@@ -34,7 +34,14 @@ _SESSION: dict[str, Any] = {
     "max_age_s": 0.2,
     "endpoint": "tcp://127.0.0.1:0",
     "encryption": "auto",
-    "realtime": {"rehearse": True, "busy_poll": False, "cpus": [0, 1], "priority": 5, "lock_memory": False},
+    "realtime": {
+        "rehearse": True,
+        "busy_poll": False,
+        "direct": True,
+        "cpus": [0, 1],
+        "priority": 5,
+        "lock_memory": False,
+    },
 }
 _WORKER: dict[str, Any] = {
     "session": _SESSION, "bundle": "/a.bmi", "flight": "/a.flight", "revision": 3, "heartbeat_s": 0.5,
@@ -133,6 +140,42 @@ def commands(name: str, folder: Path) -> Target:
 
     values = [*_COMMANDS, *answers]
     return Target(name, _texts(*values), _json(values), attempt, (ValidationError,))
+
+
+def outlets(name: str, folder: Path) -> Target:
+    """What an outlet says over its connection: its answer, its test samples, and samples."""
+    import socket
+
+    from services.ingest.handshake import OtherOutletError, UnusableFeedError, shake_hands
+    from tests.ingest.outlets import Line, greeting, sample, wanted
+
+    ask = wanted()
+    row = [0.0, 1.0, -2.0, 3.0, 100.0]
+    valid = [greeting() + sample(1.0, row) + sample(None, row) * k + sample(2.0, row) for k in (0, 1, 30)]
+
+    def attempt(data: bytes) -> object:
+        line = Line(ask)
+        try:
+            line.outlet.sendall(data)
+            line.outlet.shutdown(socket.SHUT_WR)
+            line.connection.settimeout(5.0)
+            shake_hands(line.connection, ask)
+            line.connection.setblocking(False)
+            n = 0
+            while isinstance(line.pull(1.0), tuple):
+                n += 1
+            assert line.error.value and n <= len(data) // (4 * len(row) + 1)
+            return n
+        finally:
+            line.close()
+
+    return Target(
+        name,
+        valid,
+        lambda rng, data: change_bytes(rng, data, valid),
+        attempt,
+        (UnusableFeedError, OtherOutletError, ConnectionResetError),
+    )
 
 
 def descriptions(name: str, folder: Path) -> Target:

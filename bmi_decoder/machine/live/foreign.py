@@ -2,13 +2,13 @@
 
 from llvmlite import ir
 from numba import types
-from numba.core.cgutils import get_or_insert_function
+from numba.core.cgutils import get_or_insert_function, raw_memcpy, raw_memmove
 from numba.extending import intrinsic
 
 PROGRAM = "bmi_program"
 """The machine, as the object file names it: a function without a result that takes the address of a `Call`."""
 
-_WORD, _INT, _REAL = ir.IntType(64), ir.IntType(32), ir.DoubleType()
+_WORD, _INT, _BYTE, _REAL = ir.IntType(64), ir.IntType(32), ir.IntType(8), ir.DoubleType()
 
 
 def _call(builder, address, result, arguments):  # type: ignore[no-untyped-def]
@@ -63,6 +63,63 @@ def call_send(typing_context, function, socket, message, size):  # type: ignore[
 
     word = types.int64
     return word(word, word, word, word), write
+
+
+@intrinsic
+def call_poll(typing_context, function, watched, timeout):  # type: ignore[no-untyped-def]
+    """``ppoll`` of one descriptor, signals as they are."""
+
+    def write(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        function, watched, timeout = arguments
+        one, none = ir.Constant(_WORD, 1), ir.Constant(_WORD, 0)
+        return builder.sext(_call(builder, function, _INT, [watched, one, timeout, none]), _WORD)
+
+    word = types.int64
+    return word(word, word, word), write
+
+
+@intrinsic
+def call_receive(typing_context, function, descriptor, buffer, size, flags):  # type: ignore[no-untyped-def]
+    """``recv``."""
+
+    def write(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        function, descriptor, buffer, size, flags = arguments
+        descriptor, flags = (builder.trunc(number, _INT) for number in (descriptor, flags))
+        return _call(builder, function, _WORD, [descriptor, buffer, size, flags])
+
+    word = types.int64
+    return word(word, word, word, word, word), write
+
+
+@intrinsic
+def call_error_number(typing_context, function):  # type: ignore[no-untyped-def]
+    """``errno`` of this thread, by the function that says where it is."""
+
+    def write(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        at = _call(builder, arguments[0], _WORD, [])
+        return builder.sext(builder.load(builder.inttoptr(at, _INT.as_pointer())), _WORD)
+
+    return types.int64(types.int64), write
+
+
+def _between_addresses(write_it):  # type: ignore[no-untyped-def]
+    """An intrinsic that takes two addresses, of bytes that are aligned to nothing, and how many they are."""
+
+    def write(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        to, source, size = arguments
+        pointers = (builder.inttoptr(at, _BYTE.as_pointer()) for at in (to, source))
+        write_it(builder, *pointers, size, 1)
+        return context.get_dummy_value()
+
+    def between(typing_context, to, source, size):  # type: ignore[no-untyped-def]
+        word = types.int64
+        return types.void(word, word, word), write
+
+    return intrinsic(between)
+
+
+copy_bytes = _between_addresses(raw_memcpy)
+move_bytes = _between_addresses(raw_memmove)
 
 
 @intrinsic
