@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +20,8 @@ from bmi_decoder.onnx_executor import OnnxExecutor
 from bmi_decoder.recording import Output, Recording
 from bmi_decoder.wire import Variant
 from filters import FilterDesignError, bessel_sos, block_taps, variant_position
+
+KeepWeights = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 
 
 class Engine(Protocol):
@@ -107,6 +109,8 @@ class Pipeline:
         None takes those that were chosen on the decoder's validation data.
     masked_channels : sequence of int
         Channels, from 0, in whose place the decoder gets a constant, see `neutral_counts`.
+    keep_weights : callable, optional
+        Gets the weights (P,) of the streaming machine's program, and returns where the same numbers are kept.
 
     Attributes
     ----------
@@ -134,6 +138,7 @@ class Pipeline:
         bundle: Bundle,
         output_filters: OutputFilterSettings | None = None,
         masked_channels: Sequence[int] = (),
+        keep_weights: KeepWeights | None = None,
     ) -> None:
         manifest = bundle.manifest
         filters = manifest.output_filters if output_filters is None else output_filters
@@ -153,8 +158,12 @@ class Pipeline:
             else filter_taps(manifest.input_filter.variant, manifest.input_filter, self.bin_s)
         )
         self.masked = np.isin(np.arange(self.n_channels), masked_channels)
-        assemble = _onnx if bundle.program is None else _machine
-        self.engine: Engine = assemble(bundle, _Entry(masked_channels, entry_taps), self.output_taps)
+        entry_row = _Entry(masked_channels, entry_taps)
+        self.engine: Engine = (
+            _onnx(bundle, entry_row, self.output_taps)
+            if bundle.program is None
+            else _machine(bundle, entry_row, self.output_taps, keep_weights)
+        )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -198,11 +207,14 @@ class Pipeline:
             )
 
 
-def _machine(bundle: Bundle, entry: _Entry, taps: list[npt.NDArray[np.float64]]) -> Executor:
+def _machine(
+    bundle: Bundle, entry: _Entry, taps: list[npt.NDArray[np.float64]], keep_weights: KeepWeights | None
+) -> Executor:
     assert bundle.program is not None
     builder = Builder(bundle.manifest.n_channels)
     _emit_outputs(builder, builder.embed(bundle.program, entry.emit(builder, bundle), "decoder"), taps)
-    return Executor(builder.build())
+    program = builder.build()
+    return Executor(program if keep_weights is None else replace(program, params=keep_weights(program.params)))
 
 
 def _onnx(bundle: Bundle, entry: _Entry, taps: list[npt.NDArray[np.float64]]) -> OnnxExecutor:

@@ -8,6 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from bmi_decoder.bin_width import same_bin_width
@@ -18,6 +19,7 @@ from bmi_decoder.pipeline import Pipeline
 from services.worker.command import Command, DisconnectAnswer, SnapshotAnswer, StateAnswer, SwapAnswer, SwapCommand
 from services.worker.decode import BinDecoder
 from services.worker.lane import Lane
+from services.worker.shared_weights import share_weights
 from services.worker.snapshot import SnapshotRequest
 from services.worker.swap import SwapRequest
 
@@ -47,6 +49,7 @@ class Exchange:
     ) -> None:
         self._decoder, self._n_values, self._disconnect = decoder, n_values, disconnect
         self._settle_s, self._probation_s = settings.settle_s, settings.probation_s
+        self._keep_weights = partial(share_weights, folder=Path(settings.flight).parent)
         session = settings.session
         self._decoded_with = {
             settings.revision: (settings.bundle, session.output_filters, session.masked_channels),
@@ -131,7 +134,7 @@ class Exchange:
         try:
             bundle = read_bundle(Path(command.bundle))
             _check_fit(bundle.manifest, decoder.lane.pipeline)
-            pipeline = Pipeline(bundle, command.output_filters, command.masked_channels)
+            pipeline = Pipeline(bundle, command.output_filters, command.masked_channels, self._keep_weights)
             lane = Lane(pipeline, command.revision, self._n_values)
         except BmiError as error:
             return SwapAnswer(outcome="unfit", reason=str(error))

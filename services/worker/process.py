@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ from services.worker.flight.writer import FlightWriter
 from services.worker.publisher import Publisher
 from services.worker.realtime import apply_realtime
 from services.worker.session import Session
+from services.worker.shared_weights import share_weights
 from services.worker.snapshot import resume
 
 if TYPE_CHECKING:
@@ -44,7 +46,12 @@ def run(path: Path, listing: Listing) -> int:
     flight_path, revision = Path(settings.flight), settings.revision
     try:
         session = settings.session
-        pipeline = Pipeline(read_bundle(Path(settings.bundle)), session.output_filters, session.masked_channels)
+        pipeline = Pipeline(
+            read_bundle(Path(settings.bundle)),
+            session.output_filters,
+            session.masked_channels,
+            partial(share_weights, folder=flight_path.parent),
+        )
     except BmiError as error:
         FlightWriter(flight_path, 1.0, 0, revision).set_state(WorkerState.failed, revision, str(error))
         return _say(str(error))
