@@ -105,7 +105,6 @@ class _Watch(threading.Thread):
                 if arrival > offset_at:
                     offset_at = arrival + _OFFSET_EVERY_S
                     self._correct(clock)
-                    inlet.clock_offset()
         finally:
             inlet.close()
 

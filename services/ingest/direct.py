@@ -18,15 +18,13 @@ _KEPT_S = 1.0
 _LEAST_KEPT = 8
 
 
-def connect_directly(info: pylsl.StreamInfo, offset: float, timeout_s: float) -> Feed:
+def connect_directly(info: pylsl.StreamInfo, timeout_s: float) -> Feed:
     """A feed of a stream's samples.
 
     Parameters
     ----------
     info : pylsl.StreamInfo
         Of a stream to which liblsl is connected: it alone knows the outlet's address.
-    offset : float
-        Seconds that take a stamp of the sender's clock to ours.
     timeout_s : float
         For the connection, and for each answer.
 
@@ -46,7 +44,7 @@ def connect_directly(info: pylsl.StreamInfo, offset: float, timeout_s: float) ->
     why = "liblsl has no connection to it"
     for address in _addresses(info):
         try:
-            return Feed(_connect(address, wanted, timeout_s), wanted, rate, offset)
+            return Feed(_connect(address, wanted, timeout_s), wanted, rate)
         except OtherOutletError:
             why = f"another outlet answers at {address[0]} port {address[1]}"
         except (OSError, UnusableFeedError) as error:

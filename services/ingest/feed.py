@@ -11,7 +11,7 @@ import termios
 import numpy as np
 from pylsl.lib import lib
 
-from bmi_decoder.machine.live.feed_fields import READABLE, FeedFields
+from bmi_decoder.machine.live.feed_fields import READABLE, TRANSMITTED, FeedFields
 from services.ingest.handshake import TYPES, Wanted
 
 _SPARE = 8
@@ -22,6 +22,10 @@ _CLOCK, _POLL, _RECEIVE, _ERROR_NUMBER = (
     ctypes.cast(function, ctypes.c_void_p).value
     for function in (lib.lsl_local_clock, _libc.ppoll, _libc.recv, _libc["__errno_location"])
 )
+
+
+class StrayFeedError(Exception):
+    """A connection does not bring what another one of the same outlet brings."""
 
 
 class Feed:
@@ -35,8 +39,6 @@ class Feed:
         What was asked for.
     rate_hz : float
         The stream's own, 0 if it is not regular.
-    offset : float
-        Seconds that take a stamp of the sender's clock to ours.
 
     Attributes
     ----------
@@ -44,7 +46,7 @@ class Feed:
         Of the fields that compiled code reads.
     """
 
-    def __init__(self, connection: socket.socket, wanted: Wanted, rate_hz: float, offset: float) -> None:
+    def __init__(self, connection: socket.socket, wanted: Wanted, rate_hz: float) -> None:
         connection.setblocking(False)
         self._connection = connection
         n_bytes = wanted.n_channels * TYPES[wanted.format].itemsize
@@ -66,14 +68,46 @@ class Feed:
             n_bytes=n_bytes,
             values=self._values.ctypes.data,
             sample_s=1 / rate_hz if rate_hz else 0.0,
-            offset=offset,
-            measured_offset=offset,
         )
         self.address = ctypes.addressof(self._fields)
 
-    def correct(self, offset: float) -> None:
-        """Take stamps to our clock by this many seconds, approached as slowly as clocks drift; from any thread."""
-        self._fields.measured_offset = offset
+    def catch_up(self, stamp: float) -> bool:
+        """Pass over all samples up to the one with this raw stamp; False, and nothing changed, if it has not come.
+
+        Raises
+        ------
+        StrayFeedError
+            If it never will.
+        """
+        fields = self._fields
+        room = self._buffer.data[fields.end :]
+        try:
+            n_bytes = self._connection.recv_into(room) if room else 0
+        except BlockingIOError:
+            n_bytes = -1
+        except OSError as error:
+            raise StrayFeedError(str(error)) from None
+        fields.end += max(n_bytes, 0)
+        at, fields.stamp = fields.begin, 0.0
+        while (sample := self._sample(at)) is not None:
+            at, fields.stamp = sample
+            if fields.stamp == stamp:
+                fields.begin = at
+                return True
+        if n_bytes == 0:
+            raise StrayFeedError("its samples are not those that liblsl brings")
+        return False
+
+    def _sample(self, at: int) -> tuple[int, float] | None:
+        """Where the sample behind the one at this place is, and this one's stamp; None if it has not come whole."""
+        fields = self._fields
+        if at == fields.end:
+            return None
+        stamped = self._buffer[at] == TRANSMITTED
+        end = at + fields.n_bytes + (9 if stamped else 1)
+        if end > fields.end:
+            return None
+        return end, float(self._buffer[at + 1 : at + 9].view("f8")[0]) if stamped else fields.stamp + fields.sample_s
 
     def waiting(self) -> int:
         """Samples that have come and were not pulled yet; from any thread."""

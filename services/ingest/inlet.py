@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 
 import numpy as np
 import numpy.typing as npt
@@ -14,26 +15,17 @@ from pylsl.util import TimeoutError as LslTimeoutError
 from bmi_decoder.machine.live.feed_fields import LOST, MALFORMED
 from bmi_decoder.machine.live.fields import LiveFields
 from bmi_decoder.machine.native import pull_address
+from services.ingest.clock import ClockOffset
 from services.ingest.direct import connect_directly
-from services.ingest.feed import Feed
+from services.ingest.feed import Feed, StrayFeedError
 from services.ingest.handshake import UnusableFeedError
 
 CONNECT_TIMEOUT_S = 5.0
 _OK = 0
 
-_PULL: int = ctypes.cast(lib.lsl_pull_chunk_f, ctypes.c_void_p).value  # type: ignore[assignment]
+_PULL = ctypes.cast(lib.lsl_pull_chunk_f, ctypes.c_void_p).value
 _CLOCK = ctypes.cast(lib.lsl_local_clock, ctypes.c_void_p).value
-PULL_TYPE = ctypes.CFUNCTYPE(
-    ctypes.c_int64,
-    ctypes.c_void_p,
-    ctypes.c_void_p,
-    ctypes.c_void_p,
-    ctypes.c_int64,
-    ctypes.c_int64,
-    ctypes.c_double,
-    ctypes.c_void_p,
-)
-"""``lsl_pull_chunk_f``, and what is called in its place."""
+lib.lsl_time_correction_ex.restype = ctypes.c_double
 
 
 class StreamLostError(Exception):
@@ -43,9 +35,9 @@ class StreamLostError(Exception):
 class SampleInlet:
     """Pulls one sample at a time, converted to float32, with its stamp in the local clock.
 
-    Clock synchronisation is the only post-processing: dejittering would hide gaps. The buffer holds one
-    second, so a worker that falls behind loses samples, visibly, instead of lagging ever more. Recovery is
-    off, because liblsl's own is silent.
+    Nothing but the clock's offset is done to stamps: dejittering would hide gaps. The buffer holds one second, so a
+    worker that falls behind loses samples, visibly, instead of lagging ever more. Recovery is off, because liblsl's own
+    is silent.
 
     Parameters
     ----------
@@ -56,8 +48,6 @@ class SampleInlet:
     ----------
     full_info : pylsl.StreamInfo
         With the description, which a resolved stream lacks.
-    why_not_direct : str
-        Why samples come through liblsl though the connection was to be read directly; empty if they do not.
 
     Raises
     ------
@@ -66,11 +56,11 @@ class SampleInlet:
     """
 
     def __init__(self, info: pylsl.StreamInfo) -> None:
-        self._inlet = pylsl.StreamInlet(
-            info, max_buflen=1, max_chunklen=1, recover=False, processing_flags=pylsl.proc_clocksync
-        )
+        self._inlet = pylsl.StreamInlet(info, max_buflen=1, max_chunklen=1, recover=False)
+        self._offset = ClockOffset()
+        self._coming: Feed | None = None
         self._feed: Feed | None = None
-        self.why_not_direct = ""
+        self._fields: LiveFields | None = None
         try:
             self.full_info = self._inlet.info(CONNECT_TIMEOUT_S)
         except (LslTimeoutError, LostError) as error:
@@ -83,12 +73,8 @@ class SampleInlet:
         except (LslTimeoutError, LostError) as error:
             raise StreamLostError(str(error)) from None
 
-    def open(self, row: npt.NDArray[np.float32], direct: bool = True) -> None:
-        """Subscribe; samples are written to `row` (C,), float32 and contiguous.
-
-        With `direct`, whoever pulls reads the connection itself. Else, or if this outlet does not allow it, a thread
-        of liblsl's does, with a queue in between.
-        """
+    def open(self, row: npt.NDArray[np.float32]) -> None:
+        """Subscribe; samples are written to `row` (C,), float32 and contiguous."""
         # Here, so that no sample has to wait for it.
         self.synchronise()
         try:
@@ -97,30 +83,6 @@ class SampleInlet:
             raise StreamLostError(str(error)) from None
         assert row.flags.c_contiguous and row.dtype == np.float32
         self._row = row
-        self._take_over(direct)
-        self._stamp = ctypes.c_double()
-        self._error = ctypes.c_int()
-        self._arguments = (
-            ctypes.c_void_p(self._address),
-            ctypes.c_void_p(row.ctypes.data),
-            ctypes.byref(self._stamp),
-            ctypes.c_int64(row.size),
-            ctypes.c_int64(1),
-        )
-        self._error_at = ctypes.byref(self._error)
-        self._timeout = ctypes.c_double()
-
-    def _take_over(self, direct: bool) -> None:
-        self._function, self._address = _PULL, self._inlet.obj.value
-        if direct:
-            try:
-                self._feed = connect_directly(self.full_info, self.clock_offset(), CONNECT_TIMEOUT_S)
-            except UnusableFeedError as error:
-                self.why_not_direct = f"{error}; a thread of liblsl's reads it"
-            else:
-                self._inlet.close_stream()
-                self._function, self._address = pull_address, self._feed.address
-        self._call = PULL_TYPE(self._function)
 
     def pull(self, timeout_s: float) -> float | None:
         """Wait for a sample; returns its stamp, with the values in the row, or None after the time-out.
@@ -129,15 +91,65 @@ class SampleInlet:
         ------
         StreamLostError
         """
-        self._timeout.value = timeout_s
-        n_values = self._call(*self._arguments, self._timeout, self._error_at)
-        if self._error.value != _OK:
-            self.check(self._error.value)
-        return self._stamp.value if n_values else None
+        stamp, error = ctypes.c_double(), ctypes.c_int()
+        n_values = lib.lsl_pull_chunk_f(
+            self._inlet.obj,
+            ctypes.c_void_p(self._row.ctypes.data),
+            ctypes.byref(stamp),
+            ctypes.c_size_t(self._row.size),
+            ctypes.c_size_t(1),
+            ctypes.c_double(timeout_s),
+            ctypes.byref(error),
+        )
+        if error.value != _OK:
+            self.check(error.value)
+        return stamp.value + self.clock_offset() if n_values else None
 
     def lend(self, fields: LiveFields) -> None:
         """Let the live loop pull, into the row that its fields name."""
-        fields.pull, fields.inlet, fields.clock = self._function, self._address, _CLOCK
+        self._fields = fields
+        fields.pull, fields.inlet, fields.clock = _PULL, self._inlet.obj.value, _CLOCK
+        fields.raw_stamp = math.nan
+        fields.offset = fields.measured_offset = self.clock_offset()
+
+    def connect_directly(self) -> str:
+        """Let the live loop read the outlet's connection itself, without liblsl's thread and queue in between.
+
+        liblsl brings samples until `settle` finds the same ones on the other connection.
+
+        Returns
+        -------
+        str
+            Why this cannot be; empty if it can.
+        """
+        try:
+            self._coming = connect_directly(self.full_info, CONNECT_TIMEOUT_S)
+        except UnusableFeedError as error:
+            return str(error)
+        return ""
+
+    def settle(self) -> str | None:
+        """Between two pulls of the live loop: change over as soon as no sample is lost or doubled by that.
+
+        Returns
+        -------
+        str or None
+            Once it is decided, why it cannot be, empty if it is done; None before, and afterwards.
+        """
+        fields, coming = self._fields, self._coming
+        if coming is None or fields is None or math.isnan(fields.raw_stamp):
+            return None
+        try:
+            if not coming.catch_up(fields.raw_stamp):
+                return None
+        except StrayFeedError as error:
+            coming.close()
+            self._coming = None
+            return str(error)
+        self._feed, self._coming = coming, None
+        fields.pull, fields.inlet = pull_address, coming.address
+        self._inlet.close_stream()
+        return ""
 
     def check(self, error: int) -> None:
         """Raise what an error code of a pull stands for.
@@ -153,31 +165,41 @@ class SampleInlet:
         pylsl.util.handle_error(error)
 
     def clock_offset(self) -> float:
-        """Seconds that take a stamp of the sender's clock to ours, as last measured; from any thread.
+        """Seconds that take a stamp of the sender's clock to ours, as best measured lately.
 
-        Stamps that are pulled later follow it.
+        The live loop follows it. Other threads may ask while it runs, one at a time.
 
         Raises
         ------
         StreamLostError
         """
-        try:
-            offset: float = self._inlet.time_correction(0.0)
-        except (LslTimeoutError, LostError) as error:
-            raise StreamLostError(str(error)) from None
-        if self._feed is not None:
-            self._feed.correct(offset)
+        error = ctypes.c_int()
+        sender_s, round_trip_s = ctypes.c_double(), ctypes.c_double()
+        measured = lib.lsl_time_correction_ex(
+            self._inlet.obj,
+            ctypes.byref(sender_s),
+            ctypes.byref(round_trip_s),
+            ctypes.c_double(0.0),
+            ctypes.byref(error),
+        )
+        if error.value != _OK:
+            self.check(error.value)
+        offset = self._offset.take(sender_s.value, measured, round_trip_s.value)
+        if self._fields is not None:
+            self._fields.measured_offset = offset
         return offset
 
     def waiting(self) -> int:
         """Samples that have come and were not pulled yet; from any thread."""
-        if self._feed is not None:
-            return self._feed.waiting()
+        feed = self._feed
+        if feed is not None:
+            return feed.waiting()
         n_samples: int = self._inlet.samples_available()
         return n_samples
 
     def close(self) -> None:
         """Stop receiving. The inlet object itself is left to the garbage collector (liblsl issue 220)."""
         self._inlet.close_stream()
-        if self._feed is not None:
-            self._feed.close()
+        for feed in (self._coming, self._feed):
+            if feed is not None:
+                feed.close()

@@ -17,7 +17,7 @@ from bmi_decoder.rest_models import RealtimeGrant
 from services.ingest.binner import Binner
 from services.ingest.description import read_description
 from services.ingest.expectation import check_stream
-from services.ingest.inlet import StreamLostError
+from services.ingest.inlet import SampleInlet, StreamLostError
 from services.ingest.inlet_watch import InletWatch
 from services.ingest.listing import Listing
 from services.ingest.lsl import describe
@@ -111,19 +111,17 @@ class Session:
             pipeline = self.decoder.lane.pipeline
             layout = check_stream(stream, description, pipeline.n_channels, pipeline.bin_s)
             self._finder.last = stream
+            inlet.open(self._binner.connect(layout))
             wanted = self._settings.session.realtime
-            inlet.open(self._binner.connect(layout), wanted.direct)
-            if wanted.direct:
-                why_not = inlet.why_not_direct
-                direct = RealtimeGrant(option="direct", requested=True, granted=not why_not, why=why_not)
-                self._flight.set_realtime([*self._grants, direct])
             live = LiveLoop(inlet, self._binner, self.decoder, self._monitor, self._flight, self._publisher, wanted)
+            if wanted.direct and (why_not := inlet.connect_directly()):
+                self._say_direct(why_not)
             self._flight.set_state(WorkerState.running, self._flight.revision)
             self._monitor.connected(local_clock(), layout.sample_s, **asdict(stream))
             watch = InletWatch(inlet, self._flight.set_inlet)
             watch.start()
             try:
-                self._hot_loop(live)
+                self._hot_loop(live, inlet)
             finally:
                 watch.end()
                 self._flight.set_inlet(math.nan, 0)
@@ -131,7 +129,12 @@ class Session:
             self._finder.stop_listening()
             inlet.close()
 
-    def _hot_loop(self, live: LiveLoop) -> None:
+    def _say_direct(self, why_not: str) -> None:
+        why = why_not and f"{why_not}; a thread of liblsl's reads it"
+        direct = RealtimeGrant(option="direct", requested=True, granted=not why, why=why)
+        self._flight.set_realtime([*self._grants, direct])
+
+    def _hot_loop(self, live: LiveLoop, inlet: SampleInlet) -> None:
         decoder = self.decoder
         listening = False
         # Nothing in the loop makes reference cycles, and a collection would cost a deadline.
@@ -142,6 +145,8 @@ class Session:
             while not self.stop:
                 decoded = decoder.sequence
                 live.run(_SLICE_S, _POLL_S)
+                if (why_not := inlet.settle()) is not None:
+                    self._say_direct(why_not)
                 # Also where samples come, and are of no use.
                 self._rest()
                 if self._monitor.silence(local_clock()) and decoder.sequence == decoded:

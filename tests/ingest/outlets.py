@@ -14,17 +14,24 @@ from bmi_decoder.machine.live.feed_fields import FLOAT32
 from bmi_decoder.machine.native import pull_address
 from services.ingest.feed import Feed
 from services.ingest.handshake import Wanted, pattern_values, sample_bytes
-from services.ingest.inlet import PULL_TYPE
 
 HEAD = (
     b"LSL/110 200 OK\r\nUID: b1c4\r\nByte-Order: 1234\r\nSuppress-Subnormals: 0\r\nData-Protocol-Version: 110\r\n\r\n"
 )
 N_CHANNELS = 5
-OFFSET = 1000.0
 RATE_HZ = 8.0
 LOST, MALFORMED = -2, -100
 
-_pull = PULL_TYPE(pull_address)
+_pull = ctypes.CFUNCTYPE(
+    ctypes.c_int64,
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.c_int64,
+    ctypes.c_int64,
+    ctypes.c_double,
+    ctypes.c_void_p,
+)(pull_address)
 
 
 def wanted(form: int = FLOAT32, n_channels: int = N_CHANNELS, n_buffered: int = 8) -> Wanted:
@@ -52,7 +59,7 @@ class Line:
 
     def __init__(self, ask: Wanted) -> None:
         self.outlet, self.connection = socket.socketpair()
-        self.feed = Feed(self.connection, ask, RATE_HZ, OFFSET)
+        self.feed = Feed(self.connection, ask, RATE_HZ)
         self.row = np.full(ask.n_channels, math.nan, np.float32)
         self.error = ctypes.c_int()
 

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bmi_decoder.machine.live.feed_fields import DOUBLE64, FLOAT32, INT8, INT16, INT32, INT64
+from services.ingest.feed import StrayFeedError
 from services.ingest.handshake import TYPES, Wanted
-from tests.ingest.outlets import LOST, MALFORMED, N_CHANNELS, OFFSET, RATE_HZ, Line, sample, wanted
+from tests.ingest.outlets import LOST, MALFORMED, N_CHANNELS, RATE_HZ, Line, sample, wanted
 
 VALUES = [0.0, 1.0, -2.0, 3.0, 100.0]
 
@@ -32,7 +33,7 @@ def connected(ask: Wanted | None = None) -> Iterator[Line]:
 def test_every_format_becomes_float32(form: int) -> None:
     with connected(wanted(form)) as line:
         line.outlet.sendall(sample(3.5, VALUES, TYPES[form].str))
-        assert line.pull(1.0) == (3.5 + OFFSET, VALUES)
+        assert line.pull(1.0) == (3.5, VALUES)
         assert line.pull() is None
 
 
@@ -40,36 +41,14 @@ def test_large_numbers_are_rounded_as_numpy_does() -> None:
     values = [2**31 + 1, -(2**40) - 3, 7, 2**24 + 1, 2**62 + 12345]
     with connected(wanted(INT64)) as line:
         line.outlet.sendall(sample(1.0, values, "i8"))
-        assert line.pull(1.0) == (1.0 + OFFSET, np.array(values).astype(np.float32).tolist())
+        assert line.pull(1.0) == (1.0, np.array(values).astype(np.float32).tolist())
 
 
 def test_a_stamp_that_is_not_sent_follows_the_one_before() -> None:
     with connected() as line:
         line.outlet.sendall(sample(2.0, VALUES) + sample(None, VALUES) + sample(None, VALUES) + sample(9.0, VALUES))
         stamps = [line.pull(1.0) for _ in range(4)]
-    assert [stamp[0] - OFFSET for stamp in stamps if isinstance(stamp, tuple)] == [2, 2.125, 2.25, 9]
-
-
-def test_a_new_offset_is_approached_as_slowly_as_clocks_drift() -> None:
-    """A measurement of a busy rig that is a sample too early makes neither a gap nor a double."""
-    with connected() as line:
-
-        def offsets(n: int) -> list[float]:
-            line.outlet.sendall(sample(2.0, VALUES) * n)
-            return [pulled[0] - 2.0 for _ in range(n) if isinstance(pulled := line.pull(1.0), tuple)]
-
-        line.feed.correct(OFFSET + 3e-4)
-        step = 5e-4 / RATE_HZ
-        assert offsets(6) == pytest.approx([OFFSET + min(k * step, 3e-4) for k in range(1, 7)], abs=1e-9)
-        line.feed.correct(OFFSET - 0.09)
-        assert offsets(2) == pytest.approx([OFFSET + 3e-4 - step, OFFSET + 3e-4 - 2 * step], abs=1e-9)
-
-
-def test_a_clock_that_was_set_is_followed_at_once() -> None:
-    with connected() as line:
-        line.feed.correct(OFFSET - 60.0)
-        line.outlet.sendall(sample(2.0, VALUES))
-        assert line.pull(1.0) == (2.0 + OFFSET - 60.0, VALUES)
+    assert [stamp[0] for stamp in stamps if isinstance(stamp, tuple)] == [2, 2.125, 2.25, 9]
 
 
 def test_a_wait_ends_when_the_last_byte_has_come() -> None:
@@ -81,18 +60,18 @@ def test_a_wait_ends_when_the_last_byte_has_come() -> None:
             assert line.pull() is None
         sender = threading.Timer(0.05, line.outlet.sendall, [data[-1:] + data[:7]])
         sender.start()
-        assert line.pull(30.0) == (2.0 + OFFSET, VALUES)
+        assert line.pull(30.0) == (2.0, VALUES)
         sender.join()
         assert line.pull(0.001) is None
         line.outlet.sendall(data[7:])
-        assert line.pull(1.0) == (2.0 + OFFSET, VALUES)
+        assert line.pull(1.0) == (2.0, VALUES)
 
 
 def test_what_came_before_the_end_is_not_lost() -> None:
     with connected() as line:
         line.outlet.sendall(sample(1.0, VALUES) + sample(2.0, VALUES) + b"\x02half a sample")
         line.outlet.close()
-        assert [line.pull(1.0) for _ in range(4)] == [(1.0 + OFFSET, VALUES), (2.0 + OFFSET, VALUES), LOST, LOST]
+        assert [line.pull(1.0) for _ in range(4)] == [(1.0, VALUES), (2.0, VALUES), LOST, LOST]
 
 
 def test_an_end_is_seen_while_waiting() -> None:
@@ -106,7 +85,7 @@ def test_an_end_is_seen_while_waiting() -> None:
 def test_what_is_no_sample_is_said() -> None:
     with connected() as line:
         line.outlet.sendall(sample(1.0, VALUES) + b"HTTP/1.1 400 Bad Request\r\n")
-        assert [line.pull(1.0) for _ in range(3)] == [(1.0 + OFFSET, VALUES), MALFORMED, MALFORMED]
+        assert [line.pull(1.0) for _ in range(3)] == [(1.0, VALUES), MALFORMED, MALFORMED]
 
 
 @pytest.mark.parametrize("stamped", [True, False])
@@ -121,7 +100,7 @@ def test_of_what_is_too_old_the_newest_is_kept(stamped: bool) -> None:
     # What is kept is counted in bytes, and a sample without a stamp has fewer.
     most = (kept + 2 * (kept // 8)) * len(data[0]) / len(data[1])
     assert values == list(range(n - len(values), n)) and kept <= len(values) <= most
-    assert [stamp - OFFSET for stamp, _ in got] == [value / RATE_HZ for value in values]
+    assert [stamp for stamp, _ in got] == [value / RATE_HZ for value in values]
 
 
 def test_how_much_waits_is_known() -> None:
@@ -131,6 +110,35 @@ def test_how_much_waits_is_known() -> None:
         assert line.feed.waiting() == 5
         line.pull(1.0)
         assert line.feed.waiting() == 4
+
+
+def test_a_feed_catches_up_with_another_way() -> None:
+    """And the next sample is the one behind it, whatever had come before."""
+    data = [sample(k / RATE_HZ if k < 3 or k == 5 else None, [float(k)] * N_CHANNELS) for k in range(7)]
+    with connected() as line:
+        assert not line.feed.catch_up(0.5)
+        line.outlet.sendall(b"".join(data[:4]) + data[4][:10])
+        assert not line.feed.catch_up(0.5)
+        line.outlet.sendall(data[4][10:] + b"".join(data[5:]))
+        assert line.feed.catch_up(0.5)
+        assert [line.pull(1.0) for _ in range(3)] == [
+            (0.625, [5.0] * N_CHANNELS),
+            (0.75, [6.0] * N_CHANNELS),
+            None,
+        ]
+
+
+@pytest.mark.parametrize("stamp", [99.0, math.nan])
+def test_a_feed_that_never_catches_up_is_given_up(stamp: float) -> None:
+    with connected() as line:
+        line.outlet.sendall(sample(1.0, VALUES) * 20)
+        with pytest.raises(StrayFeedError, match="not those that liblsl brings"):
+            while not line.feed.catch_up(stamp):
+                pass
+    with connected() as line:
+        line.outlet.close()
+        with pytest.raises(StrayFeedError):
+            line.feed.catch_up(1.0)
 
 
 def decode(data: bytes) -> list[tuple[float, list[float]] | int]:
@@ -146,7 +154,7 @@ def decode(data: bytes) -> list[tuple[float, list[float]] | int]:
             break
         stamp = np.frombuffer(data, "<f8", 1, at + 1)[0] if tag == 2 else stamp + 1 / RATE_HZ
         values = np.frombuffer(data, "<f4", N_CHANNELS, values_at)
-        results.append((float(stamp) + OFFSET, values.tolist()))
+        results.append((float(stamp), values.tolist()))
         at = values_at + size
     return [*results, LOST]
 

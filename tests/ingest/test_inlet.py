@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 import socket
+import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +15,8 @@ import pylsl
 import pytest
 from pylsl.lib import string2fmt
 
+from bmi_decoder.machine.live.fields import LiveFields, Outcome
+from bmi_decoder.machine.native import run_live
 from services.ingest import direct
 from services.ingest.handshake import UnusableFeedError
 from services.ingest.inlet import SampleInlet, StreamLostError
@@ -22,7 +26,7 @@ ROWS = [[0, 1, -2], [100, 7, -128], [3, 2, 1]]
 
 
 class Rig:
-    """An outlet, and inlets of it."""
+    """An outlet."""
 
     def __init__(self, form: str) -> None:
         self._id = uuid.uuid4().hex
@@ -30,10 +34,33 @@ class Rig:
         self.outlet: Any = pylsl.StreamOutlet(info, chunk_size=1)
         (self.info,) = pylsl.resolve_byprop("source_id", self._id, timeout=20.0)
 
-    def inlet(self, direct: bool = True) -> tuple[SampleInlet, Any]:
-        inlet, row = SampleInlet(self.info), np.full(N_CHANNELS, np.nan, np.float32)
-        inlet.open(row, direct)
-        return inlet, row
+
+class Way:
+    """An inlet of it, and the live loop, which decodes nothing."""
+
+    def __init__(self, rig: Rig, direct: bool = True) -> None:
+        self.inlet, self.row = SampleInlet(rig.info), np.full(N_CHANNELS, np.nan, np.float32)
+        self.inlet.open(self.row)
+        self.fields = LiveFields()
+        self.inlet.lend(self.fields)
+        self.fields.slice_s = self.fields.timeout_s = 20.0
+        self.fields.n_channels, self.fields.sample = N_CHANNELS, self.row.ctypes.data
+        self.why_not = self.inlet.connect_directly() if direct else "not asked"
+
+    def pull(self) -> tuple[float, list[float]]:
+        """Raw stamp and values of the next sample."""
+        outcome = run_live(ctypes.addressof(self.fields))
+        if outcome & Outcome.PULL_FAILED:
+            self.inlet.check(ctypes.c_int(self.fields.error).value)
+        assert outcome == Outcome.SAMPLE
+        return self.fields.raw_stamp, self.row.tolist()
+
+    def settle(self) -> str:
+        """Until it is decided; without another sample."""
+        deadline = time.monotonic() + 20.0
+        while (why_not := self.inlet.settle()) is None:
+            assert time.monotonic() < deadline
+        return why_not
 
 
 @pytest.fixture
@@ -43,35 +70,56 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
 
 @pytest.mark.parametrize("rig", ["float32", "double64", "int32", "int16", "int8", "int64"], indirect=True)
 def test_both_ways_bring_the_same(rig: Rig) -> None:
-    inlets = [rig.inlet(direct) for direct in (True, False)]
-    assert [inlet.why_not_direct for inlet, _ in inlets] == ["", ""]
-    assert rig.outlet.have_consumers()
+    """All samples once, from the first that was pushed when somebody listened, before and behind the change."""
+    ways = [Way(rig, direct) for direct in (True, False)]
+    got: list[list[tuple[float, list[float]]]] = [[], []]
+    assert ways[0].why_not == "" and rig.outlet.have_consumers()
     now = pylsl.local_clock()
-    rig.outlet.push_sample(ROWS[0], now)
-    rig.outlet.push_chunk(ROWS[1:], now + 5)  # one stamp for two samples
-    got = []
-    for inlet, row in inlets:
-        offset = inlet.clock_offset()
-        got.append([(round((inlet.pull(20.0) or 0) - offset - now, 4), row.tolist()) for _ in ROWS])
-        inlet.close()
-    assert got[0] == got[1] == [(0, ROWS[0]), (pytest.approx(5 - 1 / RATE_HZ), ROWS[1]), (5, ROWS[2])]
+
+    def push_and_pull() -> None:
+        rig.outlet.push_sample(ROWS[0], now)
+        rig.outlet.push_chunk(ROWS[1:], now + 5)  # one stamp for two samples
+        for way, samples in zip(ways, got, strict=True):
+            samples.extend(way.pull() for _ in ROWS)
+
+    assert ways[0].inlet.settle() is None
+    push_and_pull()
+    assert ways[0].settle() == "" and ways[0].inlet.settle() is None
+    push_and_pull()
+    assert got[0] == got[1] == 2 * [(now, ROWS[0]), (now + 5 - 1 / RATE_HZ, ROWS[1]), (now + 5, ROWS[2])]
+    for way in ways:
+        assert way.inlet.waiting() == 0
+        way.inlet.close()
+
+
+def test_what_has_come_over_both_ways_is_pulled_once(rig: Rig) -> None:
+    """The change happens in the middle of what waits."""
+    way = Way(rig)
+    stamps = [float(k) for k in range(20)]
+    for stamp in stamps:
+        rig.outlet.push_sample(ROWS[0], stamp + 1)
+    got = [way.pull()[0] for _ in range(7)]
+    assert way.settle() == ""
+    assert got + [way.pull()[0] for _ in range(13)] == [stamp + 1 for stamp in stamps]
+    way.inlet.close()
 
 
 def test_an_outlet_that_ends_is_lost(rig: Rig) -> None:
-    inlet, row = rig.inlet()
+    way = Way(rig)
     rig.outlet.push_sample(ROWS[0])
-    assert inlet.pull(20.0) is not None
+    way.pull()
+    assert way.settle() == ""
     rig.outlet = None
     with pytest.raises(StreamLostError, match="gone"):
-        inlet.pull(20.0)
-    assert row.tolist() == ROWS[0]
-    inlet.close()
+        way.pull()
+    assert way.row.tolist() == ROWS[0]
+    way.inlet.close()
 
 
 def test_text_is_left_to_liblsl() -> None:
-    inlet, _ = Rig("string").inlet()
-    assert inlet.why_not_direct == "its samples are text; a thread of liblsl's reads it"
-    inlet.close()
+    way = Way(Rig("string"))
+    assert way.why_not == "its samples are text"
+    way.inlet.close()
 
 
 def test_an_outlet_that_does_not_answer_is_left_to_liblsl(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,11 +127,25 @@ def test_an_outlet_that_does_not_answer_is_left_to_liblsl(rig: Rig, monkeypatch:
         raise UnusableFeedError("its test samples are not what this protocol says")
 
     monkeypatch.setattr(direct, "shake_hands", refuse)
-    inlet, row = rig.inlet()
-    assert "test samples" in inlet.why_not_direct
+    way = Way(rig)
+    assert "test samples" in way.why_not
     rig.outlet.push_sample(ROWS[1])
-    assert inlet.pull(20.0) is not None and row.tolist() == ROWS[1]
-    inlet.close()
+    assert way.pull()[1] == ROWS[1] and way.inlet.settle() is None
+    way.inlet.close()
+
+
+def test_a_connection_that_brings_something_else_is_not_changed_to(rig: Rig) -> None:
+    way = Way(rig)
+    rig.outlet.push_sample(ROWS[0], 1.0)
+    way.pull()
+    way.fields.raw_stamp = 0.5
+    for k in range(2000):
+        rig.outlet.push_sample(ROWS[1], 2.0 + k)
+        if (why_not := way.inlet.settle()) is not None:
+            break
+    assert why_not == "its samples are not those that liblsl brings"
+    assert way.pull()[1] == ROWS[1]
+    way.inlet.close()
 
 
 class Elsewhere:
@@ -104,9 +166,9 @@ class Elsewhere:
 
 def test_only_the_outlet_that_is_meant_is_connected_to(rig: Rig) -> None:
     other = Rig("float32")
-    keep, _ = other.inlet(direct=False)
+    keep = Way(other, direct=False)
     with pytest.raises(UnusableFeedError, match=r"another outlet answers at 127\.0\.0\.1 port "):
-        direct.connect_directly(Elsewhere(rig.info, other.info), 0.0, 5.0)
-    keep.close()
+        direct.connect_directly(Elsewhere(rig.info, other.info), 5.0)
+    keep.inlet.close()
     with pytest.raises(UnusableFeedError, match="no connection"):
-        direct.connect_directly(rig.info, 0.0, 5.0)
+        direct.connect_directly(rig.info, 5.0)

@@ -47,16 +47,6 @@ _READ_EVERY_S = 0.1
 _MOST_READS = 1024
 """In a row, for a sender that is faster than they are."""
 
-_DRIFT = 5e-4
-"""Seconds per second by which stamps may be taken nearer to a new measurement of the clock's offset.
-
-Clocks drift by a tenth of that. A measurement errs by half of what its slower way took longer, which on a busy host is
-more than a sample: a step would look like a gap, and the step back like a sample that came twice.
-"""
-
-_STEP_S = 0.1
-"""From which difference on it is no error of measurement: the sender's clock has stood still, or has been set."""
-
 _AGAIN, _INTERRUPTED = 11, 4
 """``EAGAIN`` and ``EINTR``."""
 
@@ -78,8 +68,7 @@ def pull(address, sample, stamp, n, one, timeout_s, error):  # type: ignore[no-u
         size = _next_size(words)
         if size > 0:
             _take(words, reals, size, sample, n)
-            _follow_clock(reals)
-            numba.carray(float64_at(stamp), (1,))[0] = reals[AT.stamp] + reals[AT.offset]
+            numba.carray(float64_at(stamp), (1,))[0] = reals[AT.stamp]
             return n
         if size < 0:
             numba.carray(int32_at(error), (1,))[0] = MALFORMED
@@ -191,14 +180,6 @@ def _take(words, reals, size, sample, n):  # type: ignore[no-untyped-def]
         _convert(to, numba.carray(int8_at(aligned), (n,)))
     else:
         _convert(to, numba.carray(int64_at(aligned), (n,)))
-
-
-@exact_kernel
-def _follow_clock(reals):  # type: ignore[no-untyped-def]
-    change, most = reals[AT.measured_offset] - reals[AT.offset], _DRIFT * reals[AT.sample_s]
-    if most and abs(change) < _STEP_S:
-        change = min(max(change, -most), most)
-    reals[AT.offset] += change
 
 
 @exact_kernel

@@ -31,14 +31,12 @@ _INTEGERS = (
 _REALS = (
     "stamp",
     "sample_s",
-    "offset",
-    "measured_offset",
     "read_at",
 )
 
 
 class FeedFields(ctypes.Structure):
-    """The block. Stamps are seconds on the sender's clock; `offset` takes them to ours and follows what is measured."""
+    """The block. Times are seconds, stamps on the sender's clock."""
 
     _fields_ = tuple((name, ctypes.c_int64) for name in _INTEGERS) + tuple((name, ctypes.c_double) for name in _REALS)
 

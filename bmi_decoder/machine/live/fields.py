@@ -76,6 +76,9 @@ _INTEGERS = (
 _REALS = (
     "slice_s",
     "timeout_s",
+    "raw_stamp",
+    "offset",
+    "measured_offset",
     "stamp",
     "sample_s",
     "bin_s",
@@ -96,7 +99,10 @@ _REALS = (
 
 
 class LiveFields(ctypes.Structure):
-    """The block. Addresses and counts are integers; times are seconds on the LSL clock."""
+    """The block. Addresses and counts are integers; times are seconds on the LSL clock.
+
+    A sample comes with its raw stamp, on the sender's clock; `offset` takes it to ours, and follows what is measured.
+    """
 
     _fields_ = tuple((name, ctypes.c_int64) for name in _INTEGERS) + tuple((name, ctypes.c_double) for name in _REALS)
 

@@ -24,6 +24,16 @@ At 500 Hz a rehearsal halves the time from sample to estimate. At 1 kHz caches a
 and wakes the thread a thousand times more often, which costs a third more processor time and as much latency.
 """
 
+_DRIFT = 5e-4
+"""Seconds per second by which stamps may be taken nearer to a new measurement of the clock's offset.
+
+Clocks drift by a tenth of that. A measurement errs by half of what its slower way took longer, which on a busy host is
+more than a sample: a step would look like a gap, and the step back like a sample that came twice.
+"""
+
+_STEP_S = 0.1
+"""From which difference on it is no error of measurement: the sender's clock has stood still, or has been set."""
+
 _REHEARSE, _PULL_FAILED = int(Outcome.REHEARSE), int(Outcome.PULL_FAILED)
 _NONE, _SAMPLE = 0, int(Outcome.SAMPLE)
 
@@ -79,7 +89,7 @@ def _pull(address, words, reals, timeout_s):  # type: ignore[no-untyped-def]
         words[AT.pull],
         words[AT.inlet],
         words[AT.sample],
-        address + 8 * AT.stamp,
+        address + 8 * AT.raw_stamp,
         words[AT.n_channels],
         timeout_s,
         address + 8 * AT.error,
@@ -89,9 +99,19 @@ def _pull(address, words, reals, timeout_s):  # type: ignore[no-untyped-def]
     if not got:
         return _NONE
     reals[AT.arrived] = call_clock(words[AT.clock])
+    _follow_clock(reals)
+    reals[AT.stamp] = reals[AT.raw_stamp] + reals[AT.offset]
     reals[AT.due] = reals[AT.arrived] + reals[AT.sample_s]
     words[AT.prepared] = 0
     return _SAMPLE
+
+
+@exact_kernel
+def _follow_clock(reals):  # type: ignore[no-untyped-def]
+    change, most = reals[AT.measured_offset] - reals[AT.offset], _DRIFT * reals[AT.sample_s]
+    if abs(change) < _STEP_S:
+        change = min(max(change, -most), most)
+    reals[AT.offset] += change
 
 
 @exact_kernel
