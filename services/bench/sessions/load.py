@@ -73,11 +73,13 @@ def run_sessions(
     seconds: float,
     period_s: float,
     folder: Path,
+    sync: bool = False,
     announce: Callable[[float], None] = lambda at_s: None,
 ) -> Load:
     """Run `n_sessions` workers for `seconds` at the bundle's own rate.
 
-    The first seconds, in which workers find their streams and settle, do not count.
+    The first seconds, in which workers find their streams and settle, do not count. With `sync` outlets write in the
+    thread that pushes.
 
     Raises
     ------
@@ -95,7 +97,14 @@ def run_sessions(
         pushes, receptions = folder / "pushes", folder / "receptions"
         source = start(
             "source",
-            *("-m", "services.bench.latency.source", str(pushes), str(n_channels), str(rate_hz)),
+            *(
+                "-m",
+                "services.bench.latency.source",
+                *(["--sync"] if sync else []),
+                str(pushes),
+                str(n_channels),
+                str(rate_hz),
+            ),
             *(lane.stream for lane in lanes),
         )
         source.next_line()
