@@ -23,14 +23,16 @@ MAX_LINE = 16 << 20
 
 _TIMEOUT_S = 5.0
 _FAULT_PAUSE_S = 0.5
+_AT_ONCE = 4
+"""Commands that are answered side by side; others wait."""
 
 
 class CommandServer:
     """Answers commands on a Unix socket that only this user can reach.
 
-    The socket belongs to the process, not to whoever started it: the next control plane finds it in its place. One
-    thread waits for connections, at no cost while none comes, and each is answered in a thread of its own, so that
-    the state can be asked for while a swap is under way.
+    The socket belongs to the process, not to whoever started it: the next control plane finds it in its place. Some
+    threads wait for connections, at no cost while none comes, so that the state can be asked for while a swap is under
+    way. None is started later: where memory is short a new thread may never begin, and who starts it waits for ever.
 
     Parameters
     ----------
@@ -62,7 +64,8 @@ class CommandServer:
             self._listening.close()
             why = "another process takes commands there" if error.errno == errno.EADDRINUSE else str(error)
             raise BmiError(f"cannot take commands at {path}: {why}") from None
-        threading.Thread(target=self._accept, name="commands", daemon=True).start()
+        for _ in range(_AT_ONCE):
+            threading.Thread(target=self._accept, name="commands", daemon=True).start()
 
     def close(self) -> None:
         """Take no more commands. One that is under way ends with the process, and its connection tells of it."""
@@ -84,10 +87,9 @@ class CommandServer:
                 self._closing.wait(_FAULT_PAUSE_S)
                 continue
             try:
-                threading.Thread(target=self._serve, args=(connection,), name="command", daemon=True).start()
-            except RuntimeError:
-                # No memory for another thread: one command at a time then.
                 self._serve(connection)
+            except MemoryError as error:
+                print(f"no memory for a command at {self._path}: {error}", file=sys.stderr)
 
     def _serve(self, connection: socket.socket) -> None:
         with connection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -48,12 +49,12 @@ def test_commands_are_taken_again_behind_a_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(command_socket, "_FAULT_PAUSE_S", 0.01)
-    faults = [OSError(errno.EMFILE, "Too many open files")] * 3
+    faults = iter([OSError(errno.EMFILE, "Too many open files")] * 3)
     accept = socket.socket.accept
 
     def failing(self: socket.socket) -> tuple[socket.socket, object]:
-        if faults:
-            raise faults.pop()
+        if (fault := next(faults, None)) is not None:
+            raise fault
         return accept(self)
 
     monkeypatch.setattr(socket.socket, "accept", failing)
@@ -61,3 +62,40 @@ def test_commands_are_taken_again_behind_a_fault(
     assert ask(tmp_path / "commands", Word(word="on"), 20.0) == b'{"word":"on"}\n'
     server.close()
     assert capsys.readouterr().err.count("Too many open files") == 3
+
+
+def test_a_command_that_takes_long_holds_up_no_other(tmp_path: Path) -> None:
+    path, begun, over = tmp_path / "commands", threading.Event(), threading.Event()
+
+    def answer(line: bytes) -> Settings:
+        if b"long" in line:
+            begun.set()
+            assert over.wait(20.0)
+        return echo(line)
+
+    server = CommandServer(path, answer)
+    slow = threading.Thread(target=ask, args=(path, Word(word="long"), 20.0))
+    slow.start()
+    assert begun.wait(20.0)
+    for k in range(10):
+        assert ask(path, Word(word=f"quick {k}")) == f'{{"word":"quick {k}"}}\n'.encode()
+    over.set()
+    slow.join()
+    server.close()
+
+
+def test_commands_are_taken_when_there_is_memory_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "commands"
+
+    def answer(line: bytes) -> Settings:
+        if b"large" in line:
+            raise MemoryError
+        return echo(line)
+
+    server = CommandServer(path, answer)
+    for _ in range(20):
+        with pytest.raises(BmiError, match="no answer"):
+            ask(path, Word(word="large"))
+    assert ask(path, Word(word="small")) == b'{"word":"small"}\n'
+    server.close()
+    assert capsys.readouterr().err.count("no memory for a command") == 20
