@@ -8,8 +8,8 @@ from typing import NamedTuple
 _DRIFT = 5e-5
 """Seconds per second by which clocks of computers part."""
 
-STEP_S = 0.1
-"""From which change on it is no error of measurement: a clock has stood still, or has been set."""
+_STEP_S = 0.1
+"""A change that is larger by this than a measurement can err is none: a clock has stood still, or has been set."""
 
 _KEPT = 16
 
@@ -45,7 +45,7 @@ class ClockOffset:
         """
         measured = self._measured
         if not measured or measured[-1].at != at:
-            if measured and abs(offset - self._best(at)) > STEP_S:
+            if measured and abs(offset - self._best(at)) > _STEP_S + round_trip_s / 2:
                 measured.clear()
             measured.append(_Measurement(at, offset, round_trip_s))
         return self._best(at)

@@ -26,7 +26,7 @@ def connect_directly(info: pylsl.StreamInfo, timeout_s: float) -> Feed:
     info : pylsl.StreamInfo
         Of a stream to which liblsl is connected: it alone knows the outlet's address.
     timeout_s : float
-        For the connection, and for each answer.
+        For the connection, and again for all answers.
 
     Raises
     ------
@@ -43,6 +43,9 @@ def connect_directly(info: pylsl.StreamInfo, timeout_s: float) -> Feed:
         raise UnusableFeedError("the LSL configuration asks for an older protocol")
     why = "liblsl has no connection to it"
     for address in _addresses(info):
+        if address[0].startswith("fe80:"):
+            why = "its address is link-local, and liblsl does not say of which interface"
+            continue
         try:
             return Feed(_connect(address, wanted, timeout_s), wanted, rate)
         except OtherOutletError:
@@ -55,7 +58,7 @@ def connect_directly(info: pylsl.StreamInfo, timeout_s: float) -> Feed:
 def _connect(address: tuple[str, int], wanted: Wanted, timeout_s: float) -> socket.socket:
     connection = socket.create_connection(address, timeout_s)
     try:
-        shake_hands(connection, wanted)
+        shake_hands(connection, wanted, timeout_s)
     except BaseException:
         connection.close()
         raise
@@ -69,7 +72,10 @@ def _addresses(info: pylsl.StreamInfo) -> list[tuple[str, int]]:
     """
     text = info.as_xml()
     ports = {_number(text, name) for name in ("v4data_port", "v6data_port")} - {0}
-    connections = psutil.Process().net_connections("tcp")
+    try:
+        connections = psutil.Process().net_connections("tcp")
+    except (OSError, psutil.Error) as error:
+        raise UnusableFeedError(f"this process may not look at its own connections: {error}") from None
     return sorted({(c.raddr.ip, c.raddr.port) for c in connections if c.raddr and c.raddr.port in ports})
 
 

@@ -11,17 +11,14 @@ import termios
 import numpy as np
 from pylsl.lib import lib
 
-from bmi_decoder.machine.live.feed_fields import READABLE, TRANSMITTED, FeedFields
+from bmi_decoder.machine.live.feed_fields import DEDUCED, READABLE, TRANSMITTED, FeedFields
 from services.ingest.handshake import TYPES, Wanted
 
 _SPARE = 8
 """The buffer has room for one part in so many beyond what is kept."""
 
-_libc = ctypes.CDLL(None)
-_CLOCK, _POLL, _RECEIVE, _ERROR_NUMBER = (
-    ctypes.cast(function, ctypes.c_void_p).value
-    for function in (lib.lsl_local_clock, _libc.ppoll, _libc.recv, _libc["__errno_location"])
-)
+_MOST_FILLS = 20
+"""How often the buffer may fill, each time with a second of samples, before two ways are taken for different ones."""
 
 
 class StrayFeedError(Exception):
@@ -53,12 +50,17 @@ class Feed:
         self._size, kept = 9 + n_bytes, wanted.n_buffered
         self._buffer = np.empty((kept + math.ceil(kept / _SPARE)) * self._size, np.uint8)
         self._values = np.empty(math.ceil(max(n_bytes, 8) / 8), np.float64)
-        descriptor = connection.fileno()
+        self._fills, self._stamp_before = 0, math.nan
+        descriptor, libc = connection.fileno(), ctypes.CDLL(None)
+        clock, poll, receive, error_number = (
+            ctypes.cast(function, ctypes.c_void_p).value
+            for function in (lib.lsl_local_clock, libc.ppoll, libc.recv, libc["__errno_location"])
+        )
         self._fields = FeedFields(
-            clock=_CLOCK,
-            poll=_POLL,
-            receive=_RECEIVE,
-            error_number=_ERROR_NUMBER,
+            clock=clock,
+            poll=poll,
+            receive=receive,
+            error_number=error_number,
             descriptor=descriptor,
             watched=descriptor | READABLE << 32,
             buffer=self._buffer.ctypes.data,
@@ -72,7 +74,9 @@ class Feed:
         self.address = ctypes.addressof(self._fields)
 
     def catch_up(self, stamp: float) -> bool:
-        """Pass over all samples up to the one with this raw stamp; False, and nothing changed, if it has not come.
+        """Pass over all samples up to the one with this raw stamp; False if it has not come, or came too long ago.
+
+        Of several with the same stamp the last one that has come.
 
         Raises
         ------
@@ -80,34 +84,55 @@ class Feed:
             If it never will.
         """
         fields = self._fields
-        room = self._buffer.data[fields.end :]
         try:
-            n_bytes = self._connection.recv_into(room) if room else 0
+            n_bytes = self._connection.recv_into(self._buffer.data[fields.end :])
         except BlockingIOError:
             n_bytes = -1
         except OSError as error:
             raise StrayFeedError(str(error)) from None
-        fields.end += max(n_bytes, 0)
-        at, fields.stamp = fields.begin, 0.0
-        while (sample := self._sample(at)) is not None:
-            at, fields.stamp = sample
-            if fields.stamp == stamp:
-                fields.begin = at
-                return True
         if n_bytes == 0:
-            raise StrayFeedError("its samples are not those that liblsl brings")
+            raise StrayFeedError("the outlet has ended the connection")
+        fields.end += max(n_bytes, 0)
+        at, last, behind = fields.begin, self._stamp_before, -1
+        while (sample := self._sample(at, last)) is not None:
+            at, last = sample
+            if last == stamp:
+                behind = at
+            elif behind >= 0:
+                break
+        if behind >= 0:
+            fields.begin, fields.stamp = behind, stamp
+            return True
+        if fields.end == self._buffer.size:
+            self._pass_to(at, last)
         return False
 
-    def _sample(self, at: int) -> tuple[int, float] | None:
-        """Where the sample behind the one at this place is, and this one's stamp; None if it has not come whole."""
+    def _pass_to(self, at: int, stamp: float) -> None:
+        """Forget what stands before this place, and make room."""
+        fields, left = self._fields, self._fields.end - at
+        self._buffer[:left] = self._buffer[at : fields.end].copy()
+        fields.begin, fields.end, self._stamp_before = 0, left, stamp
+        self._fills += 1
+        if self._fills == _MOST_FILLS:
+            raise StrayFeedError("its samples are not those that liblsl brings")
+
+    def _sample(self, at: int, stamp_before: float) -> tuple[int, float] | None:
+        """Where the sample behind the one at this place is, and this one's stamp; None if it has not come whole.
+
+        A stamp that follows from one that this connection has not brought is NaN.
+        """
         fields = self._fields
         if at == fields.end:
             return None
-        stamped = self._buffer[at] == TRANSMITTED
-        end = at + fields.n_bytes + (9 if stamped else 1)
+        tag = self._buffer[at]
+        if tag not in (DEDUCED, TRANSMITTED):
+            raise StrayFeedError("the outlet has sent what is no sample")
+        end = at + fields.n_bytes + (9 if tag == TRANSMITTED else 1)
         if end > fields.end:
             return None
-        return end, float(self._buffer[at + 1 : at + 9].view("f8")[0]) if stamped else fields.stamp + fields.sample_s
+        return end, float(self._buffer[at + 1 : at + 9].view("f8")[0]) if tag == TRANSMITTED else (
+            stamp_before + fields.sample_s
+        )
 
     def waiting(self) -> int:
         """Samples that have come and were not pulled yet; from any thread."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import sys
+import time
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,7 +70,7 @@ class Wanted(NamedTuple):
         )
 
 
-def shake_hands(connection: socket.socket, wanted: Wanted) -> None:
+def shake_hands(connection: socket.socket, wanted: Wanted, timeout_s: float) -> None:
     """Ask for samples, and check that they will come as expected; the next byte is the first sample's.
 
     Raises
@@ -77,15 +78,37 @@ def shake_hands(connection: socket.socket, wanted: Wanted) -> None:
     UnusableFeedError
     OtherOutletError
     OSError
-        If the connection ends in the middle, or nothing comes in its time.
+        If the connection ends in the middle, or not all comes in time.
     """
+    said = _Said(connection, timeout_s)
     connection.sendall(request(wanted))
-    with connection.makefile("rb", buffering=0) as stream:
-        _check_reply(_reply(stream), wanted.uid)
-        for offset in _TEST_OFFSETS:
-            expected = sample_bytes(_TEST_STAMP, pattern_values(wanted.format, wanted.n_channels, offset))
-            if _exactly(stream, len(expected)) != expected:
-                raise UnusableFeedError("its test samples are not what this protocol says")
+    _check_reply(_reply(said), wanted.uid)
+    for offset in _TEST_OFFSETS:
+        expected = sample_bytes(_TEST_STAMP, pattern_values(wanted.format, wanted.n_channels, offset))
+        if said.exactly(len(expected)) != expected:
+            raise UnusableFeedError("its test samples are not what this protocol says")
+
+
+class _Said:
+    """What the other side says, in the time that it has for all of it."""
+
+    def __init__(self, connection: socket.socket, timeout_s: float) -> None:
+        self._connection, self._until = connection, time.monotonic() + timeout_s
+
+    def some(self, most: int) -> bytes:
+        """At most so many bytes; none if the connection has ended."""
+        self._connection.settimeout(max(self._until - time.monotonic(), 1e-6))
+        return self._connection.recv(most)
+
+    def exactly(self, size: int) -> bytes:
+        """So many bytes."""
+        content = bytearray()
+        while len(content) < size:
+            part = self.some(size - len(content))
+            if not part:
+                raise ConnectionResetError("the outlet has ended the connection")
+            content += part
+        return bytes(content)
 
 
 def request(wanted: Wanted) -> bytes:
@@ -124,11 +147,11 @@ def sample_bytes(stamp: float, values: npt.NDArray[np.generic]) -> bytes:
     return bytes([TRANSMITTED]) + np.float64(stamp).tobytes() + values.tobytes()
 
 
-def _reply(stream: socket.SocketIO) -> str:
+def _reply(said: _Said) -> str:
     reply = bytearray()
     while not reply.endswith(b"\r\n\r\n"):
         # One by one, for what follows is no text; this is done once.
-        byte = stream.read(1)
+        byte = said.some(1)
         if not byte:
             break  # as an outlet does that refuses
         reply += byte
@@ -152,13 +175,3 @@ def _check_reply(reply: str, uid: str) -> None:
     # Some versions say 0 for the inlet's own.
     if said.get("byte-order", "0") not in ("0", str(_ORDER)):
         raise UnusableFeedError("its numbers are in another byte order")
-
-
-def _exactly(stream: socket.SocketIO, size: int) -> bytes:
-    content = bytearray()
-    while len(content) < size:
-        part = stream.read(size - len(content))
-        if not part:
-            raise ConnectionResetError("the outlet has ended the connection")
-        content += part
-    return bytes(content)

@@ -57,19 +57,21 @@ class SampleInlet:
 
     def __init__(self, info: pylsl.StreamInfo) -> None:
         self._inlet = pylsl.StreamInlet(info, max_buflen=1, max_chunklen=1, recover=False)
+        # Another one for what is asked about the stream: it stays when the first one's connection is closed.
+        self._about = pylsl.StreamInlet(info, max_buflen=1, recover=False)
         self._offset = ClockOffset()
         self._coming: Feed | None = None
         self._feed: Feed | None = None
         self._fields: LiveFields | None = None
         try:
-            self.full_info = self._inlet.info(CONNECT_TIMEOUT_S)
+            self.full_info = self._about.info(CONNECT_TIMEOUT_S)
         except (LslTimeoutError, LostError) as error:
             raise StreamLostError(str(error)) from None
 
     def synchronise(self) -> None:
         """Estimate the offset of the sender's clock, if that has not been done: 0.6 s with liblsl's defaults."""
         try:
-            self._inlet.time_correction(CONNECT_TIMEOUT_S)
+            self._about.time_correction(CONNECT_TIMEOUT_S)
         except (LslTimeoutError, LostError) as error:
             raise StreamLostError(str(error)) from None
 
@@ -176,7 +178,7 @@ class SampleInlet:
         error = ctypes.c_int()
         sender_s, round_trip_s = ctypes.c_double(), ctypes.c_double()
         measured = lib.lsl_time_correction_ex(
-            self._inlet.obj,
+            self._about.obj,
             ctypes.byref(sender_s),
             ctypes.byref(round_trip_s),
             ctypes.c_double(0.0),
@@ -198,7 +200,7 @@ class SampleInlet:
         return n_samples
 
     def close(self) -> None:
-        """Stop receiving. The inlet object itself is left to the garbage collector (liblsl issue 220)."""
+        """Stop receiving. The inlet objects themselves are left to the garbage collector (liblsl issue 220)."""
         self._inlet.close_stream()
         for feed in (self._coming, self._feed):
             if feed is not None:

@@ -42,21 +42,25 @@ def share_weights(weights: npt.NDArray[np.float32], folder: Path) -> npt.NDArray
     try:
         _remove_unused(folder)
         descriptor = _opened(path, content)
-    except OSError as error:
-        return _unshared(weights, str(error))
+        try:
+            shared = _mapped(descriptor, content)
+        except (OSError, ValueError):
+            os.close(descriptor)
+            raise
+    except (OSError, ValueError) as error:
+        print(f"weights are not shared with other workers: {error}", file=sys.stderr, flush=True)
+        return weights
+    weakref.finalize(shared, _release, descriptor, path)
+    return shared
+
+
+def _mapped(descriptor: int, content: bytes) -> npt.NDArray[np.float32]:
+    """The file in memory; raises a ValueError if somebody has changed it."""
     if os.fstat(descriptor).st_size == len(content):
         mapped = mmap.mmap(descriptor, len(content), mmap.MAP_SHARED, mmap.PROT_READ)
         if mapped[:] == content:
-            shared = np.frombuffer(mapped, np.float32)
-            weakref.finalize(shared, _release, descriptor, path)
-            return shared
-    os.close(descriptor)
-    return _unshared(weights, f"{path} has been changed")
-
-
-def _unshared(weights: npt.NDArray[np.float32], why: str) -> npt.NDArray[np.float32]:
-    print(f"weights are not shared with other workers: {why}", file=sys.stderr, flush=True)
-    return weights
+            return np.frombuffer(mapped, np.float32)
+    raise ValueError("their file has been changed")
 
 
 def _opened(path: Path, content: bytes) -> int:

@@ -158,8 +158,7 @@ def outlets(name: str, folder: Path) -> Target:
         try:
             line.outlet.sendall(data)
             line.outlet.shutdown(socket.SHUT_WR)
-            line.connection.settimeout(5.0)
-            shake_hands(line.connection, ask)
+            shake_hands(line.connection, ask, 5.0)
             line.connection.setblocking(False)
             n = 0
             while isinstance(line.pull(1.0), tuple):

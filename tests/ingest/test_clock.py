@@ -29,6 +29,13 @@ def test_a_clock_that_was_set_is_believed_at_once() -> None:
     assert clock.take(4.0, -60.001, 1e-3) == -60.001
 
 
+def test_an_answer_that_took_long_tells_of_no_clock_that_was_set() -> None:
+    clock = ClockOffset()
+    clock.take(0.0, 5.0, 1e-3)
+    assert clock.take(2.0, 5.12, 0.25) == 5.0
+    assert clock.take(4.0, 5.0001, 1e-3) == 5.0001
+
+
 def test_a_host_under_load_moves_stamps_by_less_than_measurements_err() -> None:
     """Answers that are on the way for up to 10 ms, and now and then a quick one."""
     rng = np.random.default_rng(0)

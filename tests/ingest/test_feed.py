@@ -112,33 +112,63 @@ def test_how_much_waits_is_known() -> None:
         assert line.feed.waiting() == 4
 
 
+def row(value: int) -> list[float]:
+    return [float(value)] * N_CHANNELS
+
+
 def test_a_feed_catches_up_with_another_way() -> None:
     """And the next sample is the one behind it, whatever had come before."""
-    data = [sample(k / RATE_HZ if k < 3 or k == 5 else None, [float(k)] * N_CHANNELS) for k in range(7)]
+    data = [sample(k / RATE_HZ if k < 3 or k == 5 else None, row(k)) for k in range(7)]
     with connected() as line:
         assert not line.feed.catch_up(0.5)
         line.outlet.sendall(b"".join(data[:4]) + data[4][:10])
         assert not line.feed.catch_up(0.5)
         line.outlet.sendall(data[4][10:] + b"".join(data[5:]))
         assert line.feed.catch_up(0.5)
-        assert [line.pull(1.0) for _ in range(3)] == [
-            (0.625, [5.0] * N_CHANNELS),
-            (0.75, [6.0] * N_CHANNELS),
-            None,
-        ]
+        assert [line.pull(1.0) for _ in range(3)] == [(0.625, row(5)), (0.75, row(6)), None]
 
 
-@pytest.mark.parametrize("stamp", [99.0, math.nan])
-def test_a_feed_that_never_catches_up_is_given_up(stamp: float) -> None:
+def test_stamps_that_follow_from_one_that_did_not_come_match_nothing() -> None:
+    """They would be counted from another moment on each connection."""
     with connected() as line:
-        line.outlet.sendall(sample(1.0, VALUES) * 20)
-        with pytest.raises(StrayFeedError, match="not those that liblsl brings"):
-            while not line.feed.catch_up(stamp):
-                pass
+        line.outlet.sendall(sample(None, row(0)) * 3 + sample(2.0, row(1)) + sample(None, row(2)))
+        assert not line.feed.catch_up(2 / RATE_HZ)
+        assert line.feed.catch_up(2.0)
+        assert line.pull(1.0) == (2.0 + 1 / RATE_HZ, row(2))
+
+
+def test_of_samples_with_one_stamp_the_last_counts() -> None:
     with connected() as line:
+        line.outlet.sendall(b"".join(sample(stamp, row(k)) for k, stamp in enumerate([1.0, 2.0, 2.0, 2.0, 3.0])))
+        assert line.feed.catch_up(2.0)
+        assert line.pull(1.0) == (3.0, row(4))
+
+
+def test_a_worker_that_is_behind_catches_up_later() -> None:
+    """The buffer holds less than came meanwhile; what is too old for it makes room."""
+    with connected() as line:
+        for k in range(30):
+            line.outlet.sendall(sample(float(k), row(k)))
+        assert not any(line.feed.catch_up(-1.0) for _ in range(4))
+        assert line.feed.catch_up(27.0)
+        assert line.pull(1.0) == (28.0, row(28))
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (sample(1.0, VALUES) * 400, "not those that liblsl brings"),
+        (sample(1.0, VALUES) + b"HTTP/1.1", "no sample"),
+        (b"", "ended the connection"),
+    ],
+)
+def test_a_feed_that_never_catches_up_is_given_up(data: bytes, why: str) -> None:
+    with connected() as line:
+        line.outlet.sendall(data)
         line.outlet.close()
-        with pytest.raises(StrayFeedError):
-            line.feed.catch_up(1.0)
+        with pytest.raises(StrayFeedError, match=why):
+            while not line.feed.catch_up(99.0):
+                pass
 
 
 def decode(data: bytes) -> list[tuple[float, list[float]] | int]:

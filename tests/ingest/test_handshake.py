@@ -29,7 +29,6 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
     """The outlet's end, and the inlet's."""
     outlet, inlet = socket.socketpair()
     with outlet, inlet:
-        inlet.settimeout(5.0)
         yield outlet, inlet
 
 
@@ -37,7 +36,7 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
 def test_nothing_is_taken_beyond_the_test_samples(ends: tuple[socket.socket, socket.socket], form: int) -> None:
     outlet, inlet = ends
     outlet.sendall(greeting(form) + b"\x02first")
-    shake_hands(inlet, wanted(form))
+    shake_hands(inlet, wanted(form), TIMEOUT_S)
     assert inlet.recv(100) == b"\x02first"
     assert outlet.recv(4096) == request(wanted(form))
 
@@ -67,7 +66,7 @@ def test_another_protocol_is_left_to_liblsl(ends: tuple[socket.socket, socket.so
     outlet, inlet = ends
     outlet.sendall(answer)
     with pytest.raises(UnusableFeedError, match=why):
-        shake_hands(inlet, wanted())
+        shake_hands(inlet, wanted(), TIMEOUT_S)
 
 
 @pytest.mark.parametrize("answer", [b"LSL/110 404 Not found", HEAD.replace(b"b1c4", b"ffff")])
@@ -77,20 +76,37 @@ def test_another_outlet_is_none(ends: tuple[socket.socket, socket.socket], answe
     outlet.sendall(answer)
     outlet.shutdown(socket.SHUT_WR)
     with pytest.raises(OtherOutletError):
-        shake_hands(inlet, wanted())
+        shake_hands(inlet, wanted(), TIMEOUT_S)
 
 
 @pytest.mark.parametrize("said", [b"", b"LSL/110 200", HEAD, greeting()[:-1]])
 def test_an_end_or_silence_is_an_error(ends: tuple[socket.socket, socket.socket], said: bytes) -> None:
     outlet, inlet = ends
-    inlet.settimeout(0.05)
     outlet.sendall(said)
     with pytest.raises(TimeoutError):
-        shake_hands(inlet, wanted())
+        shake_hands(inlet, wanted(), 0.05)
     outlet.sendall(said)
     outlet.shutdown(socket.SHUT_WR)
     with pytest.raises((ConnectionResetError, UnusableFeedError)):
-        shake_hands(inlet, wanted())
+        shake_hands(inlet, wanted(), TIMEOUT_S)
+
+
+def test_an_outlet_that_drips_is_not_awaited_for_ever(ends: tuple[socket.socket, socket.socket]) -> None:
+    outlet, inlet = ends
+    over = threading.Event()
+
+    def drip() -> None:
+        for byte in HEAD:
+            if over.wait(0.02):
+                return
+            outlet.sendall(bytes([byte]))
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    with pytest.raises(TimeoutError):
+        shake_hands(inlet, wanted(), 0.2)
+    over.set()
+    thread.join()
 
 
 def test_an_answer_may_come_in_pieces(ends: tuple[socket.socket, socket.socket]) -> None:
@@ -102,10 +118,11 @@ def test_an_answer_may_come_in_pieces(ends: tuple[socket.socket, socket.socket])
 
     thread = threading.Thread(target=drip)
     thread.start()
-    shake_hands(inlet, wanted())
+    shake_hands(inlet, wanted(), TIMEOUT_S)
     thread.join()
 
 
+TIMEOUT_S = 20.0
 PIECES = [*HEAD.splitlines(keepends=True), patterns(), b"\r\n", b":", b"\xff"]
 
 
@@ -121,11 +138,10 @@ PIECES = [*HEAD.splitlines(keepends=True), patterns(), b"\r\n", b":", b"\xff"]
 def test_any_answer_is_taken_or_refused(answer: bytes) -> None:
     outlet, inlet = socket.socketpair()
     with outlet, inlet:
-        inlet.settimeout(5.0)
         outlet.sendall(answer)
         outlet.shutdown(socket.SHUT_WR)
         try:
-            shake_hands(inlet, wanted())
+            shake_hands(inlet, wanted(), TIMEOUT_S)
         except (UnusableFeedError, OtherOutletError, ConnectionResetError):
             return
         assert answer.startswith(b"LSL/") and patterns() in answer

@@ -116,14 +116,29 @@ def test_an_outlet_that_ends_is_lost(rig: Rig) -> None:
     way.inlet.close()
 
 
+def test_the_clock_is_still_measured_behind_the_change(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """liblsl may take the end of its own connection for the outlet's."""
+    way = Way(rig)
+    rig.outlet.push_sample(ROWS[0])
+    way.pull()
+    assert way.settle() == ""
+    moments: list[float] = []
+    monkeypatch.setattr(way.inlet._offset, "take", lambda at, offset, round_trip_s: moments.append(at) or offset)
+    deadline = time.monotonic() + 30.0
+    while len(set(moments)) < 2:
+        way.inlet.clock_offset()
+        assert time.monotonic() < deadline
+    way.inlet.close()
+
+
 def test_text_is_left_to_liblsl() -> None:
     way = Way(Rig("string"))
     assert way.why_not == "its samples are text"
     way.inlet.close()
 
 
-def test_an_outlet_that_does_not_answer_is_left_to_liblsl(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(connection: socket.socket, wanted: object) -> None:
+def test_an_outlet_that_answers_otherwise_is_left_to_liblsl(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(connection: socket.socket, wanted: object, timeout_s: float) -> None:
         raise UnusableFeedError("its test samples are not what this protocol says")
 
     monkeypatch.setattr(direct, "shake_hands", refuse)
@@ -139,7 +154,7 @@ def test_a_connection_that_brings_something_else_is_not_changed_to(rig: Rig) -> 
     rig.outlet.push_sample(ROWS[0], 1.0)
     way.pull()
     way.fields.raw_stamp = 0.5
-    for k in range(2000):
+    for k in range(5000):
         rig.outlet.push_sample(ROWS[1], 2.0 + k)
         if (why_not := way.inlet.settle()) is not None:
             break

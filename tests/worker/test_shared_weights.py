@@ -122,6 +122,21 @@ def test_where_nothing_can_be_written_everyone_has_their_own(
     assert share_weights(nothing, tmp_path) is nothing
 
 
+def test_memory_that_cannot_be_mapped_is_not_shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("services.worker.shared_weights.mmap.mmap", refuse)
+        assert share_weights(WEIGHTS, tmp_path) is WEIGHTS
+    assert "not shared with other workers: [Errno 11]" in capsys.readouterr().err
+    other = share_weights(WEIGHTS + 1, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1, "nobody holds the first one"
+    np.testing.assert_array_equal(other, WEIGHTS + 1)
+
+
 def test_a_pipeline_decodes_the_same_with_them(tmp_path: Path) -> None:
     bundle = read_bundle(write_linear_bundle(tmp_path / "linear.bmi"))
     counts = np.random.default_rng(1).poisson(1.0, (50, N_CHANNELS))

@@ -24,15 +24,15 @@ At 500 Hz a rehearsal halves the time from sample to estimate. At 1 kHz caches a
 and wakes the thread a thousand times more often, which costs a third more processor time and as much latency.
 """
 
-_DRIFT = 5e-4
-"""Seconds per second by which stamps may be taken nearer to a new measurement of the clock's offset.
+_SLEW = 5e-4
+"""Seconds per second by which stamps are taken nearer to a new measurement of the clock's offset.
 
-Clocks drift by a tenth of that. A measurement errs by half of what its slower way took longer, which on a busy host is
-more than a sample: a step would look like a gap, and the step back like a sample that came twice.
+Clocks drift by a tenth of that. A measurement errs by more than a sample on a busy host: a step would look like a gap,
+and the step back like a sample that came twice.
 """
 
 _STEP_S = 0.1
-"""From which difference on it is no error of measurement: the sender's clock has stood still, or has been set."""
+"""From which difference on that would take too long: a clock has stood still, or has been set."""
 
 _REHEARSE, _PULL_FAILED = int(Outcome.REHEARSE), int(Outcome.PULL_FAILED)
 _NONE, _SAMPLE = 0, int(Outcome.SAMPLE)
@@ -108,7 +108,7 @@ def _pull(address, words, reals, timeout_s):  # type: ignore[no-untyped-def]
 
 @exact_kernel
 def _follow_clock(reals):  # type: ignore[no-untyped-def]
-    change, most = reals[AT.measured_offset] - reals[AT.offset], _DRIFT * reals[AT.sample_s]
+    change, most = reals[AT.measured_offset] - reals[AT.offset], _SLEW * reals[AT.sample_s]
     if abs(change) < _STEP_S:
         change = min(max(change, -most), most)
     reals[AT.offset] += change
