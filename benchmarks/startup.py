@@ -95,6 +95,8 @@ def run(decoder: str, n_workers: int, n_runs: int, folder: Path) -> dict[str, An
 def _lane(name: str, stream: str, bundle: Bundle, folder: Path) -> tuple[Lane, Path]:
     lane = worker_lane(name, stream, bundle, folder)
     assert lane.flight is not None
+    # What the run before has left would be taken for the new worker's.
+    lane.flight.unlink(missing_ok=True)
     return lane, lane.flight
 
 
