@@ -23,6 +23,8 @@ from services.ingest.handshake import (
 )
 from tests.ingest.outlets import HEAD, greeting, patterns, wanted
 
+TIMEOUT_S = 20.0
+
 
 @pytest.fixture
 def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
@@ -122,7 +124,6 @@ def test_an_answer_may_come_in_pieces(ends: tuple[socket.socket, socket.socket])
     thread.join()
 
 
-TIMEOUT_S = 20.0
 PIECES = [*HEAD.splitlines(keepends=True), patterns(), b"\r\n", b":", b"\xff"]
 
 
@@ -130,9 +131,7 @@ PIECES = [*HEAD.splitlines(keepends=True), patterns(), b"\r\n", b":", b"\xff"]
 @given(
     answer=st.one_of(
         st.binary(max_size=300),
-        st.lists(
-            st.sampled_from([*HEAD.splitlines(keepends=True), patterns(), b"\r\n", b":", b"\xff"]), max_size=9
-        ).map(b"".join),
+        st.lists(st.sampled_from(PIECES), max_size=9).map(b"".join),
     )
 )
 def test_any_answer_is_taken_or_refused(answer: bytes) -> None:
