@@ -7,7 +7,17 @@ from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from bmi_decoder.wire import Variant
 
@@ -180,6 +190,9 @@ class SessionSettings(Settings):
         "auto",
         description="Whether estimates are published with CURVE, to allowed keys alone: auto does it beyond loopback.",
     )
+    lsl_outlets: bool = Field(
+        False, description="Publish over LSL as well: a stream NAME-raw, NAME-low_latency, NAME-high_accuracy each."
+    )
     realtime: RealtimeSettings = Field(RealtimeSettings(), description="How the worker keeps its deadlines.")
 
     @field_validator("endpoint")
@@ -195,15 +208,34 @@ class SessionSettings(Settings):
             raise ValueError("must be tcp://ADDRESS:PORT with a numeric address, for example tcp://127.0.0.1:0")
         return value
 
+    @field_validator("lsl_outlets")
+    @classmethod
+    def _lsl_is_in_the_clear(cls, value: bool, info: ValidationInfo) -> bool:
+        # What is missing here has an error of its own.
+        encryption, endpoint = info.data.get("encryption", "none"), info.data.get("endpoint", "")
+        if value and endpoint and _encrypted(encryption, endpoint):
+            raise ValueError(
+                "LSL does not encrypt, and the estimates of this session are: leave it off, or set encryption to none"
+            )
+        return value
+
     @property
     def endpoint_is_loopback(self) -> bool:
         """Whether only programs on this machine can subscribe."""
-        return ipaddress.ip_address(urlsplit(self.endpoint).hostname or "").is_loopback
+        return _is_loopback(self.endpoint)
 
     @property
     def encrypted(self) -> bool:
         """Whether estimates are published encrypted."""
-        return self.encryption == "curve" or (self.encryption == "auto" and not self.endpoint_is_loopback)
+        return _encrypted(self.encryption, self.endpoint)
+
+
+def _is_loopback(endpoint: str) -> bool:
+    return ipaddress.ip_address(urlsplit(endpoint).hostname or "").is_loopback
+
+
+def _encrypted(encryption: Encryption, endpoint: str) -> bool:
+    return encryption == "curve" or (encryption == "auto" and not _is_loopback(endpoint))
 
 
 class SnapshotSettings(Settings):

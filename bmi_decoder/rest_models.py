@@ -140,6 +140,7 @@ class SessionChange(BaseModel):
     max_age_s: float | None = None
     endpoint: str | None = None
     encryption: Encryption | None = None
+    lsl_outlets: bool | None = None
     realtime: RealtimeSettings | None = None
 
 

@@ -19,6 +19,7 @@ from bmi_decoder.config import (
     StreamSettings,
     WorkerSettings,
 )
+from bmi_decoder.rest_models import SessionChange
 from bmi_decoder.wire import Variant
 
 SESSION: dict[str, Any] = {"name": "m1", "stream": {"name": "M1"}, "decoder": "abc"}
@@ -217,3 +218,7 @@ def test_masked_channels_are_a_set_of_indices() -> None:
     refused(SessionSettings, SESSION | {"masked_channels": [3, 17, 3]}, "masked_channels", "channel 3 is named twice")
     refused(SessionSettings, SESSION | {"masked_channels": [-1]}, "masked_channels.0")
     refused(SessionSettings, SESSION | {"masked_channels": None}, "masked_channels")
+
+
+def test_every_setting_but_the_name_can_be_changed() -> None:
+    assert set(SessionChange.model_fields) == set(SessionSettings.model_fields) - {"name"}

@@ -133,6 +133,8 @@ class StreamSearch:
 
     def report(self) -> str:
         """What was looked for and what is visible instead, for people."""
+        if self.candidate is not None:
+            return f"found {describe(self.candidate)}; others of that name have a moment to answer"
         others = sorted({str(describe(info)) for info in self._listing.infos()})
         seen = f"visible now: {'; '.join(others)}" if others else "no LSL stream is visible at all"
         return (

@@ -117,6 +117,7 @@ def _worker_settings(session: RecordedSession, one: Pass, speed: float, folder: 
         "stream": stream,
         "endpoint": "tcp://127.0.0.1:0",
         "encryption": "none",
+        "lsl_outlets": False,
         "output_filters": said["output_filters"],
         "masked_channels": said["masked_channels"],
         "max_gap_s": recorded.max_gap_s / speed,

@@ -17,6 +17,7 @@ from bmi_decoder.wire import Flag
 from services.ingest.channels import ChannelMonitor
 from services.worker.flight.writer import FlightWriter
 from services.worker.lane import Lane
+from services.worker.outlets import Outlets
 from services.worker.publisher import Publisher
 from services.worker.snapshot import SnapshotRequest
 from services.worker.swap import Candidate, Probation, SwapRequest
@@ -45,6 +46,8 @@ class BinDecoder:
     flight : FlightWriter
     revision : int
         Of this pipeline.
+    outlets : Outlets, optional
+        For those who receive over LSL.
 
     Attributes
     ----------
@@ -75,10 +78,16 @@ class BinDecoder:
     """
 
     def __init__(
-        self, session: str, pipeline: Pipeline, publisher: Publisher, flight: FlightWriter, revision: int
+        self,
+        session: str,
+        pipeline: Pipeline,
+        publisher: Publisher,
+        flight: FlightWriter,
+        revision: int,
+        outlets: Outlets | None = None,
     ) -> None:
-        self._session, self._publisher, self._flight = session, publisher, flight
-        self.lane = Lane(pipeline, revision, flight.n_values)
+        self._session, self._publisher, self._flight, self._outlets = session, publisher, flight, outlets
+        self.lane = self.lane_of(pipeline, revision)
         self.shadow: Candidate | Probation | None = None
         self.last_failure: tuple[int, str] | None = None
         self.fields = LiveFields()
@@ -103,6 +112,11 @@ class BinDecoder:
     def masked(self) -> npt.NDArray[np.bool_]:
         """Channels (C,) that make no difference to what is published."""
         return self.lane.pipeline.masked
+
+    def lane_of(self, pipeline: Pipeline, revision: int) -> Lane:
+        """A lane that can be published here; called by any thread."""
+        outlets = None if self._outlets is None else self._outlets.of(pipeline)
+        return Lane(pipeline, revision, self._flight.n_values, outlets)
 
     def reset(self) -> None:
         """Return to the state before the first bin; the next message says so."""
@@ -187,6 +201,8 @@ class BinDecoder:
             lane.revision,
             values + lane.absent,
         )
+        if lane.outlets is not None:
+            lane.outlets.push(lane.values, t_source, flags)
         self.sequence += 1
         self.last_bin_at = t_publish
         if flags & _INVALID:

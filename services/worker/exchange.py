@@ -18,7 +18,6 @@ from bmi_decoder.errors import BmiError
 from bmi_decoder.pipeline import Pipeline
 from services.worker.command import Command, DisconnectAnswer, SnapshotAnswer, StateAnswer, SwapAnswer, SwapCommand
 from services.worker.decode import BinDecoder
-from services.worker.lane import Lane
 from services.worker.shared_weights import share_weights
 from services.worker.snapshot import SnapshotRequest
 from services.worker.swap import SwapRequest
@@ -36,18 +35,14 @@ class Exchange:
     Parameters
     ----------
     decoder : BinDecoder
-    n_values : int
-        Outputs that a record of the flight recorder holds.
     settings : WorkerSettings
         What the worker began with.
     disconnect : callable
         Ends the connections of all subscribers, and gives how many.
     """
 
-    def __init__(
-        self, decoder: BinDecoder, n_values: int, settings: WorkerSettings, disconnect: Callable[[], int]
-    ) -> None:
-        self._decoder, self._n_values, self._disconnect = decoder, n_values, disconnect
+    def __init__(self, decoder: BinDecoder, settings: WorkerSettings, disconnect: Callable[[], int]) -> None:
+        self._decoder, self._disconnect = decoder, disconnect
         self._settle_s, self._probation_s = settings.settle_s, settings.probation_s
         self._keep_weights = partial(share_weights, folder=Path(settings.flight).parent)
         session = settings.session
@@ -128,14 +123,16 @@ class Exchange:
 
     def _load_and_switch(self, command: SwapCommand) -> SwapAnswer:
         decoder = self._decoder
-        in_use = (decoder.lane, None if decoder.shadow is None else decoder.shadow.lane)
+        # The shadow first: what it falls back to is published before it ends.
+        shadow = decoder.shadow
+        in_use = (None if shadow is None else shadow.lane, decoder.lane)
         self._kept = [lane for lane in self._kept if lane in in_use]
         self._decoded_with = {lane.revision: self._decoded_with[lane.revision] for lane in self._kept}
         try:
             bundle = read_bundle(Path(command.bundle))
             _check_fit(bundle.manifest, decoder.lane.pipeline)
             pipeline = Pipeline(bundle, command.output_filters, command.masked_channels, self._keep_weights)
-            lane = Lane(pipeline, command.revision, self._n_values)
+            lane = decoder.lane_of(pipeline, command.revision)
         except BmiError as error:
             return SwapAnswer(outcome="unfit", reason=str(error))
         del bundle

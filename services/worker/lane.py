@@ -11,6 +11,7 @@ from bmi_decoder.machine.executor import LiveCall
 from bmi_decoder.machine.live.fields import LiveFields
 from bmi_decoder.pipeline import Pipeline
 from bmi_decoder.wire import HEADER, EstimatePacker, Flag
+from services.worker.outlets import LaneOutlets
 
 _HEADER_WORDS = HEADER.size // 8
 _WARM_UP, _INVALID = int(Flag.WARM_UP), int(Flag.INVALID)
@@ -28,6 +29,8 @@ class Lane:
         Goes into every message.
     n_values : int
         Outputs that a record of the flight recorder holds; those that this pipeline lacks are NaN.
+    outlets : LaneOutlets, optional
+        Where its outputs go over LSL.
 
     Attributes
     ----------
@@ -45,6 +48,7 @@ class Lane:
         Bins after a reset until every filter has a full block.
     absent : list of float
         What fills the rest of a record.
+    outlets : LaneOutlets or None
     """
 
     __slots__ = (
@@ -55,6 +59,7 @@ class Lane:
         "absent",
         "longest_warm_up",
         "lookahead",
+        "outlets",
         "pack",
         "pipeline",
         "rehearse",
@@ -66,8 +71,8 @@ class Lane:
         "y",
     )
 
-    def __init__(self, pipeline: Pipeline, revision: int, n_values: int) -> None:
-        self.pipeline, self.revision = pipeline, revision
+    def __init__(self, pipeline: Pipeline, revision: int, n_values: int, outlets: LaneOutlets | None = None) -> None:
+        self.pipeline, self.revision, self.outlets = pipeline, revision, outlets
         packer = EstimatePacker(pipeline.variants, len(pipeline.outputs))
         self.pack = packer.pack
         self.y = packer.outputs.reshape(1, -1)
@@ -98,7 +103,9 @@ class Lane:
         fields.n_outputs, fields.n_variants = self.values.size, len(self.warm_up)
         fields.masked = self._masked_at
         fields.longest_warm_up, fields.revision = self.longest_warm_up, self.revision
-        fields.since_reset = self.since_reset
+        fields.since_reset, fields.outlets = self.since_reset, 0
+        if self.outlets is not None:
+            self.outlets.lend(fields)
         return True
 
     def take_back(self, fields: LiveFields) -> None:

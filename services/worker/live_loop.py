@@ -18,7 +18,8 @@ from services.worker.flight.writer import FlightWriter
 
 _SAMPLE, _REHEARSE, _NOT_FINITE = int(Outcome.SAMPLE), int(Outcome.REHEARSE), int(Outcome.NOT_FINITE)
 _WINDOW, _LOOK = int(Outcome.WINDOW), int(Outcome.LOOK)
-_PULL_FAILED, _SEND_FAILED = int(Outcome.PULL_FAILED), int(Outcome.SEND_FAILED)
+_PULL_FAILED = int(Outcome.PULL_FAILED)
+_SEND_FAILED, _PUSH_FAILED = int(Outcome.SEND_FAILED), int(Outcome.PUSH_FAILED)
 
 
 class Source(Protocol):
@@ -110,6 +111,10 @@ class LiveLoop:
             self._source.check(ctypes.c_int(fields.error).value)
         if outcome & _SEND_FAILED:
             raise BmiError(f"an estimate could not be sent: {zmq.strerror(zmq.zmq_errno())}")
+        if outcome & _PUSH_FAILED:
+            raise BmiError(
+                f"an estimate could not be pushed over LSL: liblsl's error {ctypes.c_int(fields.error).value}"
+            )
         if outcome & _REHEARSE:
             self._rehearse()
         if outcome & _SAMPLE:

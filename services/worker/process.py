@@ -84,7 +84,7 @@ def _run(settings: WorkerSettings, flight: FlightWriter, pipeline: Pipeline, lis
         if settings.resume is not None:
             resume(session.decoder, settings.resume)
         if settings.commands is not None:
-            exchange = Exchange(session.decoder, flight.n_values, settings, publisher.disconnect)
+            exchange = Exchange(session.decoder, settings, publisher.disconnect)
             stack.callback(CommandServer(Path(settings.commands), exchange.answer).close)
             # A thread that loads must let the hot one pass soon; Python's own 5 ms are more than a bin.
             sys.setswitchinterval(_SWITCH_INTERVAL_S)

@@ -27,6 +27,7 @@ from services.worker.finder import StreamFinder
 from services.worker.flight.layout import WorkerState
 from services.worker.flight.writer import FlightWriter
 from services.worker.live_loop import LiveLoop
+from services.worker.outlets import Outlets
 from services.worker.publisher import Publisher
 
 _POLL_S = 0.05
@@ -70,7 +71,8 @@ class Session:
         self._grants = grants
         flight.set_realtime(grants)
         session = settings.session
-        self.decoder = BinDecoder(session.name, pipeline, publisher, flight, settings.revision)
+        outlets = Outlets(session.name) if session.lsl_outlets else None
+        self.decoder = BinDecoder(session.name, pipeline, publisher, flight, settings.revision, outlets)
         self._monitor = StreamMonitor(self.decoder.event, flight)
         self._binner = Binner(
             self.decoder.row,

@@ -169,6 +169,15 @@ def test_report(network: Network) -> None:
     assert "visible now: 'M1' (type 'spikes', 96 channels, 250 Hz). Start" in search.report()
 
 
+def test_report_while_others_may_answer(network: Network) -> None:
+    network.infos = [Info(M1)]
+    search = StreamSearch(StreamSettings(name="M1"))
+    assert poll(search) is None
+    assert search.report() == (
+        "found 'M1' (type 'spikes', 96 channels, 250 Hz); others of that name have a moment to answer"
+    )
+
+
 def test_a_rig_that_is_silent_is_not_given_up_for_another(network: Network) -> None:
     old, other, elsewhere = Info(M1), Info(OTHER), Info(replace(M1, hostname="another"), 1.0)
     network.infos = [old, other, elsewhere]

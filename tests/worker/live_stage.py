@@ -27,6 +27,7 @@ from services.worker.flight.layout import HEADER_SIZE
 from services.worker.flight.reader import FlightReader
 from services.worker.flight.writer import FlightWriter
 from services.worker.live_loop import LiveLoop
+from services.worker.outlets import Outlets
 from services.worker.publisher import Publisher
 from tests.control.support import BIN_S, N_CHANNELS, write_linear_bundle
 
@@ -148,6 +149,8 @@ class Bench:
     ----------
     compiled : bool
         Whether the compiled loop may decode; else every sample goes through Python.
+    outlets : Outlets, optional
+        Of LSL, real ones.
     """
 
     def __init__(
@@ -159,6 +162,7 @@ class Bench:
         gap_policy: GapPolicy = "hold",
         samples_per_bin: int = 1,
         masked: Sequence[int] = (),
+        outlets: Outlets | None = None,
         **realtime: Any,
     ) -> None:
         for module in (decode, live_loop):
@@ -171,7 +175,7 @@ class Bench:
         writer = FlightWriter(self._path, BIN_S, math.prod(pipeline.shape) + 2, 1, N_CHANNELS)
         self.flight = FlightReader(self._path)
         publisher: Any = stage
-        self.decoder = BinDecoder("m1", pipeline, publisher, writer, 1)
+        self.decoder = BinDecoder("m1", pipeline, publisher, writer, 1, outlets)
         self.monitor = StreamMonitor(self.decoder.event, writer)
         self.binner = Binner(self.decoder.row, gap_policy, 1.0, 0.2, self.decoder, self.monitor.disturbance)
         self.sample_s = BIN_S / samples_per_bin

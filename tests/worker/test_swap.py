@@ -295,7 +295,7 @@ def exchange(bench: Bench) -> Exchange:
         session=session, bundle="linear.bmi", flight="flight", revision=5,
         settle_s=SETTLE * BIN_S, probation_s=PROBATION * BIN_S,
     )  # fmt: skip
-    return Exchange(bench.decoder, N_VALUES, settings, lambda: 0)
+    return Exchange(bench.decoder, settings, lambda: 0)
 
 
 def swap_while_decoding(

@@ -5,14 +5,18 @@ import math
 import numba
 
 from bmi_decoder.machine.kernels.jit import exact_kernel
+from bmi_decoder.machine.kernels.move import copy
 from bmi_decoder.machine.live.fields import AT, Outcome
-from bmi_decoder.machine.live.foreign import call_clock, call_send, publish_word
+from bmi_decoder.machine.live.foreign import call_clock, call_push, call_send, publish_word
 from bmi_decoder.machine.pointers import float32_at, float64_at, int64_at
 
-_SEND_FAILED = int(Outcome.SEND_FAILED)
+_SEND_FAILED, _PUSH_FAILED = int(Outcome.SEND_FAILED), int(Outcome.PUSH_FAILED)
 
 _RECORD_WORDS = 8
 """Sequence, bin, five times, flags with revision; the outputs stand behind them."""
+
+_FLAGS = 0xFFFFFFFF
+"""In the word that also has the revision."""
 
 _COUNTERS = 7
 """Written, in, decoded, lost, duplicated, invalid, time of the last bin."""
@@ -46,7 +50,28 @@ def publish(words, reals, outputs, stamp, broken):  # type: ignore[no-untyped-de
     words[AT.sequence] += 1
     reals[AT.last_bin_at] = t_publish
     _count(words, reals)
-    return _SEND_FAILED if sent < 0 else 0
+    outcome = _SEND_FAILED if sent < 0 else 0
+    if words[AT.outlets]:
+        outcome |= _push(words, outputs, stamp, flags & _FLAGS)
+    return outcome
+
+
+@exact_kernel
+def _push(words, outputs, stamp, flags):  # type: ignore[no-untyped-def]
+    """Push each variant's outputs, and the flags, to its LSL outlet. Last, as it wakes receivers up."""
+    n_variants = words[AT.n_variants]
+    n = outputs.size // n_variants
+    outlets = numba.carray(int64_at(words[AT.outlets]), (n_variants,))
+    shifts = numba.carray(float64_at(words[AT.shifts]), (n_variants,))
+    row = numba.carray(float32_at(words[AT.pushed]), (n + 1,))
+    row[n] = flags
+    for k in range(n_variants):
+        copy(row, 0, outputs, k * n, n)
+        failed = call_push(words[AT.push], outlets[k], words[AT.pushed], stamp + shifts[k])
+        if failed:
+            words[AT.error] = failed
+            return _PUSH_FAILED
+    return 0
 
 
 @exact_kernel

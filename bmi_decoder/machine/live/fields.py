@@ -45,6 +45,11 @@ _INTEGERS = (
     "warm_up",
     "longest_warm_up",
     "revision",
+    # LSL outlets (n_variants,), or 0 for none, what their stamps are shifted by, and a row of float32 to push
+    "push",
+    "outlets",
+    "shifts",
+    "pushed",
     # the flight recorder's ring, and its counters
     "records",
     "record_size",
@@ -132,3 +137,5 @@ class Outcome(IntFlag):
     PULL_FAILED = 32
     """With liblsl's error code in `error`."""
     SEND_FAILED = 64
+    PUSH_FAILED = 128
+    """With liblsl's error code in `error`."""

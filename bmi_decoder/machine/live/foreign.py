@@ -66,6 +66,19 @@ def call_send(typing_context, function, socket, message, size):  # type: ignore[
 
 
 @intrinsic
+def call_push(typing_context, function, outlet, row, stamp):  # type: ignore[no-untyped-def]
+    """``lsl_push_sample_ftp``, at once; returns an error code, or 0."""
+
+    def write(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        function, outlet, row, stamp = arguments
+        at_once = ir.Constant(_INT, 1)
+        return builder.sext(_call(builder, function, _INT, [outlet, row, stamp, at_once]), _WORD)
+
+    word = types.int64
+    return word(word, word, word, types.float64), write
+
+
+@intrinsic
 def call_poll(typing_context, function, watched, timeout):  # type: ignore[no-untyped-def]
     """``ppoll`` of one descriptor, signals as they are."""
 
