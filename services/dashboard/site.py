@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import isawaitable
 
 from fastapi import FastAPI, Request
 from nicegui import ui
@@ -90,8 +91,25 @@ def link(words: str, path: str) -> ui.element:
 
 
 def button(word: str, act: Callable[[], object], primary: bool = False, label: str = "") -> ui.button:
-    """A button; `label` says what it acts on, where the word alone does not."""
-    made = ui.button(word, on_click=act, color=None).props("unelevated no-caps dense")
+    """A button; `label` says what it acts on, where the word alone does not.
+
+    What it does may be awaited. As long as that lasts, with a dialog open for example, another press does nothing.
+    """
+    at_work = False
+
+    async def press() -> None:
+        nonlocal at_work
+        if at_work:
+            return
+        at_work = True
+        try:
+            done = act()
+            if isawaitable(done):
+                await done
+        finally:
+            at_work = False
+
+    made = ui.button(word, on_click=press, color=None).props("unelevated no-caps dense")
     if label:
         made.props["aria-label"] = label
     return made.classes("button primary" if primary else "button")

@@ -66,7 +66,7 @@ class Plane:
     """What a control plane has of jobs."""
 
     def __init__(self, root: Path, *scripts: str) -> None:
-        self.places = DataDirectory.create(root)
+        self.places = DataDirectory.create(root, serves=False)
         self.database = Database(f"sqlite:///{self.places.database}")
         self.store, self.events = JobStore(self.database), EventLog()
         self.runner = JobRunner({"train": Scripted(*scripts)}, self.places, self.store, self.events)
@@ -220,7 +220,7 @@ def test_a_closing_control_plane_ends_what_runs_and_keeps_what_is_queued(run: Ca
 
 
 def test_a_job_of_a_control_plane_that_was_killed_is_ended(run: Callable[..., Any], tmp_path: Path) -> None:
-    places = DataDirectory.create(tmp_path / "data")
+    places = DataDirectory.create(tmp_path / "data", serves=False)
     database = Database(f"sqlite:///{places.database}")
     JobStore(database).add(JobRow(id="old", kind="train", state="running", request=json.loads("{}"), created_at="0"))
     database.close()
@@ -246,7 +246,7 @@ def test_a_job_of_a_control_plane_that_was_killed_is_ended(run: Callable[..., An
 
 
 def test_what_was_finished_when_the_control_plane_was_killed_is_kept(run: Callable[..., Any], tmp_path: Path) -> None:
-    places = DataDirectory.create(tmp_path / "data")
+    places = DataDirectory.create(tmp_path / "data", serves=False)
     database = Database(f"sqlite:///{places.database}")
     request = REQUEST.model_dump(mode="json")
     store = JobStore(database)

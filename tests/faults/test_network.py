@@ -36,6 +36,18 @@ def _ip(*arguments: str) -> None:
     subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
 
 
+class LongCable:
+    """See `tests.faults.cable`."""
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+
+    def delay(self, seconds: float) -> float:
+        """Let every frame take so long from now on; returns when."""
+        self._child.tell(repr(seconds))
+        return float(self._child.next_line())
+
+
 class Network:
     """The rig's host, the decoder's, and a third, each with a cable to a switch."""
 
@@ -52,11 +64,27 @@ class Network:
         for name, host in self.hosts.items():
             _ip("netns", "add", host)
             _ip("link", "add", "cable", "netns", host, "type", "veth", "peer", "name", name, "netns", self.switch)
-            _ip("-n", self.switch, "link", "set", name, "master", "bridge", "up")
-            _ip("-n", host, "addr", "add", f"{self.addresses[name]}/24", "dev", "cable")
-            for device in ("lo", "cable"):
-                _ip("-n", host, "link", "set", device, "up")
-            _ip("-n", host, "route", "add", "default", "dev", "cable")
+            _ip("-n", host, "link", "set", "lo", "up")
+            self._plug_in(name)
+
+    def _plug_in(self, name: str) -> None:
+        host = self.hosts[name]
+        _ip("-n", self.switch, "link", "set", name, "master", "bridge", "up")
+        _ip("-n", host, "addr", "add", f"{self.addresses[name]}/24", "dev", "cable")
+        _ip("-n", host, "link", "set", "cable", "up")
+        _ip("-n", host, "route", "add", "default", "dev", "cable")
+
+    @contextlib.contextmanager
+    def long_cable(self, name: str) -> Iterator[LongCable]:
+        """In the place of a host's cable one that can delay what it carries."""
+        host = self.hosts[name]
+        _ip("-n", self.switch, "link", "del", name)
+        _ip("-n", host, "tuntap", "add", "cable", "mode", "tap")
+        _ip("-n", self.switch, "tuntap", "add", name, "mode", "tap")
+        with running("cable", ["-m", "tests.faults.cable", host, "cable", self.switch, name], self._folder) as child:
+            child.next_line()
+            self._plug_in(name)
+            yield LongCable(child)
 
     def remove(self) -> None:
         """Remove all of it."""
@@ -207,6 +235,41 @@ def test_a_rig_that_is_cut_off(
         setup.wait(500)
         lost = setup.lost(rig)
     report(f"rig cut off from the network for {seconds:g} s", lost, recovered, (detected, "`lost`"))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "states"), [(0.02, ("connected",)), (0.15, ("late",)), (0.6, ("lost", "recovered", "late"))]
+)
+def test_a_network_that_becomes_slow(
+    seconds: float,
+    states: tuple[str, ...],
+    network: Network,
+    setup: Setup,
+    epoch: float,
+    tmp_path: Path,
+    report: Report,
+) -> None:
+    """Every sample comes later, and is decoded with its own stamp."""
+    with network.long_cable("rig") as cable, rig_on(network, "rig", epoch, tmp_path) as rig:
+        setup.wait(500)
+        slow = cable.delay(seconds)
+        detected = setup.state_after(slow, *states)
+        setup.wait(1000)
+        # As old as they are, they are what the rig sent.
+        ages = (setup.flight.records()["t_publish"] - setup.flight.records()["t_source"])[-250:]
+        assert seconds - 0.01 < np.median(ages) < seconds + 0.1
+        quick = cable.delay(0.0)
+        recovered = setup.decoded_after(quick)
+        setup.wait(500)
+        eventually(lambda: setup.flight.status().stream.state, lambda state: state == "connected")
+        lost = setup.lost(rig)
+    assert lost == 0
+    report(
+        f"network delays everything by {seconds * 1e3:g} ms for some seconds",
+        lost,
+        recovered,
+        None if states == ("connected",) else (detected, f"`{states[0]}`"),
+    )
 
 
 def test_a_subscriber_that_is_cut_off(

@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -83,6 +84,52 @@ def test_a_worker_that_gets_no_memory(watch: StartWatch, puppet: Puppet, report:
         None,
         detected,
         remark="the old one decodes on; the swap succeeds when there is memory again",
+    )
+
+
+@pytest.fixture
+def group(tmp_path: Path) -> Iterator[Path]:
+    """A control group of 4 MiB, where the kernel has them and this user may make one."""
+    v1, v2 = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
+    parent, limit = (v1, "memory.limit_in_bytes") if v1.exists() else (v2, "memory.max")
+    group = parent / f"bmi-{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / limit).write_text(str(4 << 20))
+    except OSError as error:
+        pytest.skip(f"no control group with a limit of memory can be made: {error}")
+    yield group
+    eventually(lambda: (group / "cgroup.procs").read_text(), lambda processes: not processes)
+    group.rmdir()
+
+
+def test_a_worker_that_the_kernel_kills_for_its_memory(
+    group: Path, watch: StartWatch, puppet: Puppet, report: Report, tmp_path: Path
+) -> None:
+    """A new decoder is more than the worker's control group has room for."""
+    live, rig = watch(), puppet()
+    live.watched.wait_good(200)
+    worker, client = psutil.Process(live.pid), live.client
+    large = client.upload_decoder(write_linear_bundle(tmp_path / "large.bmi", n_hidden=1_000_000)).id
+    former = live.status.decoder
+    (group / "cgroup.procs").write_text(str(worker.pid))
+    asked = time.monotonic()
+    with pytest.raises(ControlError) as refused:
+        client.change_session(live.name, decoder=large)
+    detected = (time.monotonic() - asked, f"PATCH answers {refused.value.status}")
+    gone = eventually(lambda: (worker.is_running(), time.monotonic()), lambda seen: not seen[0])[1]
+    recovered = live.watched.good_after(gone) + gone - asked
+    live.watched.wait_good(200)
+    status = live.status
+    assert (status.restarts, status.decoder, status.revision) == (1, former, 1)
+    lost = live.watched.lost(rig)
+    report(
+        "worker killed by the kernel: its control group has no memory for the decoder that is swapped in",
+        lost,
+        recovered,
+        detected,
+        RESTARTS_S,
+        "the former decoder goes on",
     )
 
 
