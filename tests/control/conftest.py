@@ -16,7 +16,8 @@ from fastapi.testclient import TestClient
 from services.control.app import create_app
 from services.control.settings import ControlSettings
 from services.control.storage.places import DataDirectory
-from tests.control.support import N_CHANNELS, eventually, processes_of, write_linear_bundle
+from tests.control.support import N_CHANNELS, processes_of, write_linear_bundle
+from tests.waiting import eventually
 
 _ROOT = Path(__file__).parents[2]
 OpenControl = Callable[..., AbstractContextManager[TestClient]]

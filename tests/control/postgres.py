@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.control.support import eventually
+from tests.waiting import eventually
 
 
 @contextmanager

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psutil
@@ -16,7 +13,6 @@ from bmi_decoder.config import BlockFilterSettings, OutputFilterSettings
 from bmi_decoder.machine.builder import Builder
 
 N_CHANNELS, BIN_S = 8, 0.004
-DEADLINE_S = 20.0
 
 
 def write_linear_bundle(
@@ -59,15 +55,6 @@ def write_linear_bundle(
     )
     write_bundle(Bundle(manifest, builder.build(), b"weights", b"onnx"), path)
     return path
-
-
-def eventually(get: Callable[[], Any], condition: Callable[[Any], bool], timeout_s: float = DEADLINE_S) -> Any:
-    """Poll `get` until `condition` holds for its value, and return the value."""
-    deadline = time.monotonic() + timeout_s
-    while not condition(value := get()):
-        assert time.monotonic() < deadline, f"still {value!r} after {timeout_s:g} s"
-        time.sleep(0.02)
-    return value
 
 
 def processes_of(control_dir: Path) -> list[psutil.Process]:

@@ -14,8 +14,8 @@ import pytest
 
 from bmi_decoder.client import ControlClient, ControlError
 from bmi_decoder.events import AnyEvent, GapEvent, HealthEvent, SessionEvent, StateEvent, SwapEvent
-from tests.control.support import eventually
 from tests.control.test_serve import Serve, Server, run_session, running, serve
+from tests.waiting import eventually
 
 __all__ = ["serve"]
 Read = Callable[..., "Reader"]

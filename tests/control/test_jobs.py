@@ -18,9 +18,10 @@ from bmi_decoder.pipeline import Pipeline
 from bmi_decoder.recording import Output, Recording
 from services.control.jobs import training_stage
 from tests.control.conftest import OpenControl
-from tests.control.support import eventually, processes_of
+from tests.control.support import processes_of
 from tests.control.test_serve import Serve, serve
 from tests.formats.recorded import write_recorded_session
+from tests.waiting import eventually
 
 __all__ = ["serve"]
 pytestmark = pytest.mark.system

@@ -18,8 +18,8 @@ from bmi_decoder.events import HealthEvent, RecordingEvent
 from services.control.metrics import collection
 from services.control.metrics.collection import Metrics
 from tests.control.conftest import OpenControl
-from tests.control.support import eventually
 from tests.control.test_supervision import running, session
+from tests.waiting import eventually
 
 __all__ = ["session"]
 pytestmark = pytest.mark.system

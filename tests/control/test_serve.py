@@ -20,7 +20,8 @@ import pytest
 
 from bmi_decoder.client import ControlClient, ControlError
 from bmi_decoder.rest_models import SessionStatus
-from tests.control.support import eventually, flight_of, processes_of
+from tests.control.support import flight_of, processes_of
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.system
 

@@ -27,7 +27,7 @@ from services.control.storage.job_store import JobStore
 from services.control.storage.places import DataDirectory
 from services.control.storage.recording_store import RecordingStore
 from services.recorder.settings import RecorderSettings
-from tests.control.support import eventually
+from tests.waiting import eventually
 
 
 class Here:

@@ -12,7 +12,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.control.conftest import OpenControl
-from tests.control.support import eventually, flight_of, processes_of
+from tests.control.support import flight_of, processes_of
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.system
 

@@ -15,11 +15,12 @@ from fastapi.testclient import TestClient
 
 from services.control.sessions.worker_link import ask_state
 from services.control.storage.places import DataDirectory
-from tests.control.support import eventually, write_linear_bundle
+from tests.control.support import write_linear_bundle
 from tests.control.test_serve import Serve, run_session
 from tests.control.test_serve import serve as serve
 from tests.control.test_supervision import running, until
 from tests.control.test_supervision import session as session
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.system
 

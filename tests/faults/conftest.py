@@ -20,7 +20,8 @@ from tests.control.support import N_CHANNELS
 from tests.faults.ledger import RESUMES_S, Ledger, Row
 from tests.faults.watched import PuppetRig, Watched
 from tests.system.conftest import Control, Spawn, control, linear_bundle, spawn, stream_name
-from tests.system.support import Program, eventually
+from tests.system.support import Program
+from tests.waiting import eventually
 
 __all__ = ["control", "linear_bundle", "spawn", "stream_name"]
 

@@ -18,7 +18,7 @@ from tests.faults.conftest import Puppet, Report, StartWatch, recorder
 from tests.faults.ledger import RESTARTS_S
 from tests.faults.watched import Watched
 from tests.system.conftest import Control, Spawn
-from tests.system.support import eventually
+from tests.waiting import eventually
 
 _HOG = "while True: pass"
 

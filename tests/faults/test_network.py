@@ -25,7 +25,8 @@ from tests.faults.conftest import Report
 from tests.faults.ledger import RESTARTS_S
 from tests.faults.puppet import RATE_HZ, VALUES
 from tests.faults.watched import PuppetRig
-from tests.system.support import ROOT, eventually
+from tests.system.support import ROOT
+from tests.waiting import eventually
 
 _N_VARIANTS, _N_OUTPUTS = 2, 2
 _FLAGGED = int(Flag.HELD | Flag.ZEROED | Flag.INVALID)

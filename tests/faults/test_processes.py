@@ -19,7 +19,8 @@ from tests.control.support import write_linear_bundle
 from tests.faults.conftest import Puppet, Report, StartWatch, recorder
 from tests.faults.ledger import RESTARTS_S
 from tests.system.conftest import Control, Spawn, serve
-from tests.system.support import eventually, processes_with
+from tests.system.support import processes_with
+from tests.waiting import eventually
 
 
 def test_a_worker_that_is_killed(watch: StartWatch, puppet: Puppet, report: Report) -> None:

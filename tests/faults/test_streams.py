@@ -10,7 +10,7 @@ import pytest
 from services.ingest.monitor import LOST_S
 from tests.control.support import N_CHANNELS
 from tests.faults.conftest import Puppet, Report, StartWatch
-from tests.system.support import eventually
+from tests.waiting import eventually
 
 _TELLS_GAP_S, _TELLS_LOSS_S = 0.25, 0.25
 

@@ -8,7 +8,7 @@ import psutil
 import zmq
 
 from tests.faults.conftest import Puppet, Report, StartWatch
-from tests.system.support import eventually
+from tests.waiting import eventually
 
 _GROWTH_MB = 8.0
 

@@ -16,7 +16,7 @@ from services.processes import Child
 from services.rowlog import RowLogReader
 from tests.control.support import N_CHANNELS
 from tests.faults.puppet import RATE_HZ, VALUES
-from tests.system.support import eventually
+from tests.waiting import eventually
 
 _FLAGGED = Flag.HELD | Flag.ZEROED | Flag.INVALID
 

@@ -19,8 +19,8 @@ import pytest
 from bmi_decoder.errors import BmiError, InputError, StreamMismatchError
 from bmi_decoder.formats import read_odoherty, reader_process
 from bmi_decoder.formats.reader_process import ReaderProcess
-from tests.control.support import eventually
 from tests.formats import readings
+from tests.waiting import eventually
 
 _DEADLINE_S = 60.0
 

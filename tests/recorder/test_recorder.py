@@ -31,7 +31,7 @@ from services.recorder.naming import FileName
 from services.recorder.recorder import Recorder
 from services.recorder.ring import Ring
 from services.recorder.settings import RecorderSettings
-from tests.control.support import eventually
+from tests.waiting import eventually
 
 N_CHANNELS = 4
 

@@ -23,7 +23,8 @@ from services.worker.command import Command, SnapshotAnswer
 from services.worker.flight.layout import WorkerState
 from services.worker.flight.writer import FlightWriter
 from services.worker.publisher import Publisher
-from tests.control.support import eventually, write_linear_bundle
+from tests.control.support import write_linear_bundle
+from tests.waiting import eventually
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +21,10 @@ from bmi_decoder.client import ALL_TOPICS, ControlClient, Subscriber
 from bmi_decoder.keys import KeyPair
 from bmi_decoder.rest_models import SessionStatus
 from bmi_decoder.wire import Estimate, Flag, Health, Heartbeat
+from tests.waiting import DEADLINE_S, eventually
 
 ROOT = Path(__file__).parents[2]
 CLI = ("-m", "bmi_decoder.cli")
-DEADLINE_S = 45.0
-T = TypeVar("T")
 
 
 class Program:
@@ -83,15 +82,6 @@ class Program:
         for child in children:
             with contextlib.suppress(psutil.NoSuchProcess):
                 child.kill()
-
-
-def eventually(get: Callable[[], T], condition: Callable[[T], bool], timeout_s: float = DEADLINE_S) -> T:
-    """Poll `get` until `condition` holds for its value, and return the value."""
-    deadline = time.monotonic() + timeout_s
-    while not condition(value := get()):
-        assert time.monotonic() < deadline, f"after {timeout_s:g} s still {value!r}"
-        time.sleep(0.02)
-    return value
 
 
 def command(*arguments: str | Path) -> tuple[int, str]:

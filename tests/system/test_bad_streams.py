@@ -13,7 +13,7 @@ import pytest
 from bmi_decoder.rest_models import SessionStatus
 from tests.control.support import N_CHANNELS
 from tests.system.conftest import Control, StartSession
-from tests.system.support import eventually
+from tests.waiting import eventually
 
 
 @dataclass(frozen=True)

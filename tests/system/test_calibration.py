@@ -15,7 +15,8 @@ import pytest
 from bmi_decoder.client import ControlError, Subscriber
 from bmi_decoder.jobs import JobInfo
 from tests.system.conftest import Control, Rig, Spawn, serve
-from tests.system.support import Received, command, eventually, processes_with
+from tests.system.support import Received, command, processes_with
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.skipif(find_spec("torch") is None, reason="needs the training extra")
 

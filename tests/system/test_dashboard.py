@@ -27,7 +27,7 @@ from services.demo.bundle import LIVE_SEED, SUBJECT, demo_bundle
 from tests.control.support import write_linear_bundle
 from tests.formats.recorded import write_recorded_session
 from tests.system.conftest import Control, Spawn, serve
-from tests.system.support import DEADLINE_S, eventually
+from tests.waiting import DEADLINE_S, eventually
 
 PICTURES = os.environ.get("BMI_PICTURES")
 needs_training = pytest.mark.skipif(find_spec("torch") is None, reason="needs the training extra")

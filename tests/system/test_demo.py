@@ -14,7 +14,8 @@ from bmi_decoder.errors import InputError
 from services.rowlog import RowLogReader
 from tests.control.support import flight_of
 from tests.system.conftest import Spawn
-from tests.system.support import Program, eventually, processes_with
+from tests.system.support import Program, processes_with
+from tests.waiting import eventually
 
 
 class Demo:

@@ -14,7 +14,8 @@ from bmi_decoder.errors import InputError
 from bmi_decoder.events import HealthEvent
 from bmi_decoder.keys import read_pair
 from tests.system.conftest import Control, Rig, StartSession
-from tests.system.support import ROOT, eventually
+from tests.system.support import ROOT
+from tests.waiting import eventually
 
 DEMO = ROOT / "services" / "demo" / "demo.bmi"
 

@@ -17,7 +17,8 @@ from bmi_decoder.recording import Output, Recording
 from bmi_decoder.wire import Flag
 from tests.control.support import BIN_S, N_CHANNELS
 from tests.system.conftest import Rig, StartSession
-from tests.system.support import Live, eventually
+from tests.system.support import Live
+from tests.waiting import eventually
 
 
 @pytest.fixture(scope="module")

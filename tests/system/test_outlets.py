@@ -11,7 +11,7 @@ import pylsl
 from bmi_decoder.wire import Estimate, Flag
 from tests.control.support import BIN_S, N_CHANNELS
 from tests.system.conftest import StartSession
-from tests.system.support import eventually
+from tests.waiting import eventually
 
 FIRST, OTHER = ({"high_accuracy": {"cutoff_hz": 6.25, "width": width}} for width in (32, 40))
 

@@ -21,7 +21,8 @@ from bmi_decoder.events import RecordingEvent
 from bmi_decoder.formats import read_recording
 from bmi_decoder.recorded_session import read_session
 from tests.system.conftest import Control, Rig, Spawn, StartSession
-from tests.system.support import ROOT, Live, Program, eventually
+from tests.system.support import ROOT, Live, Program
+from tests.waiting import eventually
 
 DEMO = ROOT / "services" / "demo" / "demo.bmi"
 MASKED = [0, 17, 18, 95]

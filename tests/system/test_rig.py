@@ -14,7 +14,8 @@ from bmi_decoder.recording import Output, Recording
 from services.ingest.description import read_description
 from services.rowlog import RowLogReader
 from tests.system.conftest import Rig
-from tests.system.support import command, eventually
+from tests.system.support import command
+from tests.waiting import eventually
 
 
 @pytest.fixture(scope="module")

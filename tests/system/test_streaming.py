@@ -13,7 +13,8 @@ import pytest
 from bmi_decoder.wire import Flag
 from tests.control.support import BIN_S, N_CHANNELS
 from tests.system.conftest import Rig, StartSession, Trained
-from tests.system.support import Live, decode_offline, eventually
+from tests.system.support import Live, decode_offline
+from tests.waiting import eventually
 
 SPEED = "100"
 """Of the replays of 50 ms bins: 2,000 bins/s."""

@@ -19,7 +19,8 @@ from bmi_decoder.rest_models import SessionStatus
 from bmi_decoder.wire import Estimate, Flag
 from tests.control.support import BIN_S, N_CHANNELS, write_linear_bundle
 from tests.system.conftest import Rig, StartSession, Trained
-from tests.system.support import Live, eventually
+from tests.system.support import Live
+from tests.waiting import eventually
 
 FILTERS = {"low_latency": {"cutoff_hz": 8, "width": 24}, "high_accuracy": {"cutoff_hz": 6.25, "width": 40}}
 

@@ -19,7 +19,8 @@ from bmi_decoder.formats import write_npz
 from bmi_decoder.recording import Output, Recording
 from services.worker.flight.reader import FlightReader
 from tests.system.conftest import Rig, Spawn
-from tests.system.support import Program, Received, eventually
+from tests.system.support import Program, Received
+from tests.waiting import eventually
 
 
 @dataclass
