@@ -11,6 +11,7 @@ from services.certify.finding import Finding, judged
 from services.certify.limits import Limits
 from services.certify.watch import Watched
 from services.ingest.grid import DROP, RESTART, SampleGrid
+from services.ingest.monitor import FOREIGN_S
 from services.percentiles import percentiles
 
 _MAX_GAP_S = 1.0
@@ -81,6 +82,12 @@ def _grid(name: str, rate_hz: float, watched: Watched, limits: Limits) -> list[F
         return findings
     sample_s, jitter = regular_grid(watched.stamps, np.array(slots))
     lags = watched.arrivals - watched.stamps
+    behind_s = float(np.median(lags))
+    if abs(behind_s) > FOREIGN_S:
+        where = "ahead of" if behind_s < 0 else "behind"
+        what = f"{abs(behind_s):.0f} s {where} the LSL clock: they are of another one"
+        remedy = "stamp with LSL's local_clock(), or no stream can be aligned with another, and no latency be told"
+        findings.append(Finding(name, "stamps", "fail", what, remedy, {"behind_s": behind_s}))
     return [
         *findings,
         _rate(name, rate_hz, sample_s, limits),

@@ -27,6 +27,9 @@ SETTLED_S = 1.0
 DRIFT = 3e-4
 """Seconds per second by which the quickest sample ages: clocks drift so much, and a queue grows faster."""
 
+FOREIGN_S = 60.0
+"""Between stamp and arrival, either way: the stamp is of another clock than LSL's, the calendar's for example."""
+
 _DROPS = 3
 """Samples dropped one after the other, each following the last, from which the clock has jumped back."""
 
@@ -39,6 +42,9 @@ class Board(Protocol):
 
     def set_stream(self, state: StreamState, since: float, lag_s: float, counts: Counts) -> None:
         """Show a state, when it began on the LSL clock, and the lag, NaN if unknown."""
+
+    def set_message(self, message: str) -> None:
+        """Show what people must know while all goes on; empty for nothing."""
 
 
 class StreamMonitor:
@@ -70,7 +76,7 @@ class StreamMonitor:
         self._drops, self._drop, self._drop_arrived, self._drops_began = 0, math.nan, math.nan, math.nan
         self._placed, self._stampless = math.nan, False
         self._quickest, self._turn, self._said = math.inf, -math.inf, 0.0
-        self._eventful = False
+        self._eventful = self._foreign = False
         self.state: StreamState = "searching"
 
     def searching(self, now: float) -> None:
@@ -86,7 +92,7 @@ class StreamMonitor:
 
     def connected(self, now: float, sample_s: float, **stream: Any) -> None:
         """A stream was found, and fits; samples of it come every `sample_s` seconds."""
-        self._sample_s = sample_s
+        self._sample_s, self._foreign = sample_s, False
         self._begin_lag()
         self._say("connected", **stream)
         if self._trouble is None:
@@ -194,11 +200,26 @@ class StreamMonitor:
         elif self._trouble is None and self._eventful and now - self._since > SETTLED_S:
             self._eventful = False
             self._enter("connected", now)
+        if (abs(self._quickest) > FOREIGN_S) != self._foreign:
+            self._tell_foreign()
         if now > self._turn:
             # Of a stream that goes on all day the quickest sample was hours ago, on clocks that have drifted since.
             self._quickest += DRIFT * SETTLED_S
             self._turn = now + SETTLED_S
             self._show(lag)
+
+    def _tell_foreign(self) -> None:
+        """Stamps are of no LSL clock, or are again."""
+        self._foreign = not self._foreign
+        if not self._foreign:
+            self._board.set_message("")
+            return
+        off = f"{abs(self._quickest):.0f} s {'ahead of' if self._quickest < 0 else 'behind'}"
+        self._board.set_message(
+            f"the stream's stamps are {off} the LSL clock: latencies mean nothing, and no other stream can be "
+            "aligned with it. Let the rig stamp with LSL's local_clock()"
+        )
+        self._say("foreign_clock", behind_s=self._quickest)
 
     def _late(self, now: float, **figures: float) -> None:
         """Said when it begins, and whenever it has doubled."""

@@ -170,6 +170,14 @@ def test_a_stream_that_keeps_time() -> None:
     assert findings["clock"].figures["offset_s"] == pytest.approx(3.005e-3)
 
 
+def test_stamps_of_another_clock() -> None:
+    calendar = watched(stamps=watched().stamps + 1.7e9)
+    finding = timing(calendar)["stamps"]
+    assert (finding.verdict, finding.found) == ("fail", "1700000000 s ahead of the LSL clock: they are of another one")
+    assert finding.figures["behind_s"] == pytest.approx(-1.7e9)
+    assert "local_clock" in finding.remedy
+
+
 def test_samples_that_are_lost_are_counted() -> None:
     kept = np.delete(np.arange(500), [100, 101, 300])
     whole = watched()

@@ -10,7 +10,7 @@ import pytest
 
 from services.ingest.binner import Binner
 from services.ingest.expectation import StreamLayout
-from services.ingest.monitor import DRIFT, LATE_S, LOST_S, SETTLED_S, Counts, StreamMonitor
+from services.ingest.monitor import DRIFT, FOREIGN_S, LATE_S, LOST_S, SETTLED_S, Counts, StreamMonitor
 
 SAMPLE_S = 0.004
 TRANSPORT_S = 0.0003
@@ -37,7 +37,7 @@ class Live:
         self.events: list[dict[str, Any]] = []
         self.shown: list[str] = []
         self.counts: Counts = (0, 0, 0, 0, 0)
-        self.lag_s = math.nan
+        self.lag_s, self.message = math.nan, ""
         self.offset_s, self.sample_s = offset_s, sample_s
         self.monitor = StreamMonitor(self.say, self)
         row = np.zeros(2, np.float32)
@@ -58,6 +58,9 @@ class Live:
         self.counts = counts
         if not math.isnan(lag_s):
             self.lag_s = lag_s
+
+    def set_message(self, message: str) -> None:
+        self.message = message
 
     def sample(self, k: float, late_s: float = 0.0) -> None:
         self.monitor.arrived = k * self.sample_s + TRANSPORT_S + late_s
@@ -81,6 +84,24 @@ def test_an_orderly_stream_is_connected_and_nothing_is_said(offset_s: float) -> 
     assert live.names == ["connected"] and live.shown == ["searching", "connected"]
     assert live.counts == (0, 0, 0, 0, 0)
     assert live.lag_s < 0.01
+
+
+@pytest.mark.parametrize(("offset_s", "where"), [(1.7e9, "1700000000 s ahead of"), (-3600.0, "3600 s behind")])
+def test_stamps_of_another_clock_are_told_once(offset_s: float, where: str) -> None:
+    live = Live(offset_s)
+    live.samples(0, 1000)
+    assert live.names == ["connected", "foreign_clock"] and live.shown == ["searching", "connected"]
+    assert live.events[1]["behind_s"] == pytest.approx(-offset_s, abs=0.01)
+    assert live.message.startswith(f"the stream's stamps are {where} the LSL clock")
+    # The rig is told, and stamps with the right clock from now on.
+    live.offset_s = 0.0
+    live.samples(1000, 1500)
+    assert "foreign_clock" not in live.names[2:] and live.message == ""
+    # A connection has stamps of its own.
+    live.offset_s = offset_s
+    live.connect(1500 * SAMPLE_S)
+    live.samples(1500, 2000)
+    assert live.names.count("foreign_clock") == 2
 
 
 def test_a_gap_is_known_with_the_next_sample_and_leaves_sight_after_a_while() -> None:
@@ -108,10 +129,11 @@ def test_a_clock_that_jumps_is_told_from_a_gap_at_once(jump_s: float) -> None:
     live.samples(0, 300)
     live.offset_s = jump_s
     live.sample(300)
-    assert live.names[1:] == ["clock_jump"]
+    said = ["clock_jump"] + ["foreign_clock"] * (abs(jump_s) > FOREIGN_S)
+    assert live.names[1:] == said
     assert live.events[1]["jump_s"] == pytest.approx(jump_s, rel=1e-6)
     live.samples(301, 700)
-    assert live.names[1:] == ["clock_jump"] and live.counts == (0, 0, 0, 1, 0)
+    assert live.names[1:] == said and live.counts == (0, 0, 0, 1, 0)
     assert live.monitor.state == "connected"
 
 

@@ -86,8 +86,12 @@ class FlightWriter:
 
     def set_state(self, state: WorkerState, revision: int, message: str = "") -> None:
         """Publish a state and the reason for it."""
-        self._text(layout.MESSAGE_AT, layout.MESSAGE_SIZE, message)
+        self.set_message(message)
         self._words[STATE_WORD] = state | revision << 32
+
+    def set_message(self, message: str) -> None:
+        """Publish what people must know, in the same state."""
+        self._text(layout.MESSAGE_AT, layout.MESSAGE_SIZE, message)
 
     def set_revision(self, revision: int) -> None:
         """Publish another revision, in the same state: one word, for the hot thread."""
