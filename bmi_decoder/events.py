@@ -26,7 +26,7 @@ class StateEvent(Event):
     type: Literal["state"] = "state"
     session: str = Field(examples=["m1"])
     state: SessionState
-    message: str = Field(description="Why it is in this state; empty when all is well.")
+    message: str = Field(description="Why it is in this state, or what is wrong while it runs; empty when all is well.")
     revision: int
     endpoint: str
     restarts: int

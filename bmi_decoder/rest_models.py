@@ -73,7 +73,7 @@ class SessionStatus(BaseModel):
 
     name: str = Field(examples=["m1"])
     state: SessionState
-    message: str = Field(description="Why it is in this state; empty when all is well.")
+    message: str = Field(description="Why it is in this state, or what is wrong while it runs; empty when all is well.")
     endpoint: str = Field(description="Where estimates are published; while running, the real port.")
     server_key: str | None = Field(
         None, description="The CURVE key that subscribers must know; null unless it runs and publishes encrypted."

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address
 
 from services.certify.finding import Finding, judged
-from services.certify.lsl_settings import LslSettings
+from services.ingest.lsl_settings import LslSettings
 
 _WAIT_S = 1.5
 _ASK_EVERY_S = 0.5

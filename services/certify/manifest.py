@@ -13,6 +13,7 @@ from bmi_decoder.config import Settings
 from bmi_decoder.errors import BmiError, InputError
 from services.certify.finding import Finding
 from services.certify.limits import Limits
+from services.ingest.lsl import ESTIMATE_TYPE
 
 if TYPE_CHECKING:
     from services.ingest.found import FoundStream
@@ -143,13 +144,18 @@ def write_manifest(path: Path, streams: Sequence[ExpectedStream]) -> None:
 
 
 def expect(found: Sequence[FoundStream | Finding]) -> list[ExpectedStream | Finding]:
-    """Each stream as it is, or why no manifest can hold it; of those that are named alike the first can be held."""
+    """Each stream as it is, or why no manifest can hold it; of those that are named alike the first can be held.
+
+    What a session publishes is there only as long as it runs, and is left out.
+    """
     streams: dict[tuple[str, str, str | None], ExpectedStream] = {}
     return [one if isinstance(one, Finding) else _expected(one, streams) for one in found]
 
 
 def _expected(found: FoundStream, known: dict[tuple[str, str, str | None], ExpectedStream]) -> ExpectedStream | Finding:
     one, labels, units = found.visible, found.labels, found.units
+    if one.type == ESTIMATE_TYPE:
+        return _left_out(one.name, "it is what a session publishes, and none of the rig's", "stop the session")
     try:
         stream = ExpectedStream(
             name=one.name,

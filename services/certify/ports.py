@@ -6,7 +6,7 @@ import socket
 from dataclasses import dataclass
 
 from services.certify.finding import Finding, judged
-from services.certify.lsl_settings import LslSettings
+from services.ingest.lsl_settings import LslSettings
 
 _FEW = 8
 """Ports that one session may take: a search, inlets, a recorder, outlets."""

@@ -9,13 +9,13 @@ from bmi_decoder.errors import InputError
 from services.certify.discovery import check_discovery, discovery_facts
 from services.certify.finding import Finding
 from services.certify.limits import Limits
-from services.certify.lsl_settings import read_lsl_settings
 from services.certify.manifest import RigManifest
 from services.certify.ports import check_ports, port_facts
 from services.certify.search import find_expected
 from services.certify.streams import check_decoder_fits, check_layout, check_route
 from services.certify.timing import check_timing
 from services.certify.watch import watch, watched_rate_hz
+from services.ingest.lsl_settings import read_lsl_settings
 
 
 def check_rig(

@@ -1,4 +1,4 @@
-"""The LSL streams that are visible, watched while somebody looks at a page."""
+"""The LSL streams that are visible, but for those that sessions publish, watched while somebody looks at a page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pylsl.util import LostError
 from pylsl.util import TimeoutError as LslTimeoutError
 
 from services.ingest.description import RigDescription, read_description
-from services.ingest.lsl import VisibleStream, describe
+from services.ingest.lsl import ESTIMATE_TYPE, VisibleStream, describe
 
 LOOK_S = 0.5
 KEEP_GONE_S = 60.0
@@ -77,7 +77,8 @@ class StreamWatch:
         # Streams show themselves on the network when asked: nothing is asked while no page is open.
         resolver = pylsl.ContinuousResolver(forget_after=_FORGET_S)
         while time.monotonic() - self._looked_at < _NOBODY_LOOKS_S:
-            self._take({info.uid(): info for info in resolver.results()})
+            rigs = (info for info in resolver.results() if info.type() != ESTIMATE_TYPE)
+            self._take({info.uid(): info for info in rigs})
             await asyncio.sleep(LOOK_S)
         self._streams.clear()
 

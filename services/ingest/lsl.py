@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 CONFIGURATIONS = ("lab", "loopback")
 
+ESTIMATE_TYPE = "kinematics_estimate"
+"""Type of the streams that sessions publish, which are nobody's input."""
+
 _HERE = Path(__file__).parent
 
 

@@ -133,8 +133,9 @@ class StreamSearch:
 
     def report(self) -> str:
         """What was looked for and what is visible instead, for people."""
-        if self.candidate is not None:
-            return f"found {describe(self.candidate)}; others of that name have a moment to answer"
+        if self.settling:
+            found = f"streams named {self._wanted.name!r}" if self.candidate is None else describe(self.candidate)
+            return f"found {found}; others of that name have a moment to answer"
         others = sorted({str(describe(info)) for info in self._listing.infos()})
         seen = f"visible now: {'; '.join(others)}" if others else "no LSL stream is visible at all"
         return (

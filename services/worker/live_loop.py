@@ -15,6 +15,7 @@ from services.ingest.binner import Binner
 from services.ingest.monitor import StreamMonitor
 from services.worker.decode import BinDecoder, local_clock
 from services.worker.flight.writer import FlightWriter
+from services.worker.outlets import push_failed
 
 _SAMPLE, _REHEARSE, _NOT_FINITE = int(Outcome.SAMPLE), int(Outcome.REHEARSE), int(Outcome.NOT_FINITE)
 _WINDOW, _LOOK = int(Outcome.WINDOW), int(Outcome.LOOK)
@@ -112,9 +113,7 @@ class LiveLoop:
         if outcome & _SEND_FAILED:
             raise BmiError(f"an estimate could not be sent: {zmq.strerror(zmq.zmq_errno())}")
         if outcome & _PUSH_FAILED:
-            raise BmiError(
-                f"an estimate could not be pushed over LSL: liblsl's error {ctypes.c_int(fields.error).value}"
-            )
+            raise push_failed(ctypes.c_int(fields.error).value)
         if outcome & _REHEARSE:
             self._rehearse()
         if outcome & _SAMPLE:

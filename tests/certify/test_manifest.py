@@ -123,6 +123,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         (found(channel_format="undefined"), "its format is 'undefined': Input should be 'float32', "),
         (found(labels=("a", "b" * 257)), f"its labels is '{'b' * 40}': String should have at most 256 characters"),
         (found(source_id=""), "a newer one has its name, type and source_id ''"),
+        (found(type="kinematics_estimate"), "it is what a session publishes, and none of the rig's"),
     ],
 )
 def test_what_no_manifest_can_hold_is_left_out(tmp_path: Path, stream: FoundStream, why: str) -> None:

@@ -13,7 +13,6 @@ from bmi_decoder.errors import InputError
 from services.certify.discovery import DiscoveryFacts, check_discovery
 from services.certify.finding import Finding
 from services.certify.limits import Limits
-from services.certify.lsl_settings import LslSettings, read_lsl_settings
 from services.certify.manifest import ExpectedStream
 from services.certify.ports import PortFacts, check_ports
 from services.certify.streams import check_decoder_fits, check_layout, choose
@@ -22,6 +21,7 @@ from services.certify.watch import Watched
 from services.ingest.description import RigDescription
 from services.ingest.found import FoundStream
 from services.ingest.lsl import VisibleStream
+from services.ingest.lsl_settings import LslSettings, read_lsl_settings
 from tests.support import manifest
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "lsl"

@@ -41,8 +41,11 @@ def running() -> Iterator[str]:
     finally:
         # Fast shutdown: a server that is killed leaves its shared memory.
         server.send_signal(signal.SIGINT)
-        server.wait(30)
-        shutil.rmtree(root)
+        try:
+            server.wait(30)
+        finally:
+            server.kill()
+            shutil.rmtree(root)
 
 
 def installed() -> bool:

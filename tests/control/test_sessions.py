@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,31 @@ def test_bad_value(client: TestClient, decoder: str, change: dict[str, Any], fie
     assert problem["errors"][0]["field"] == field
     assert words in problem["detail"]
     assert client.get("/v1/sessions").json() == []
+
+
+def off_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on workers show their streams to the lab."""
+    monkeypatch.setenv("LSLAPICFG", str(Path(os.environ["LSLAPICFG"]).with_name("lab.cfg")))
+
+
+def test_estimates_over_lsl_without_a_token(client: TestClient, decoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    on = body(decoder, lsl_outlets=True)
+    assert client.post("/v1/sessions", json=on | {"name": "here"}).json()["settings"]["lsl_outlets"] is True
+    off_loopback(monkeypatch)
+    refused = client.post("/v1/sessions", json=on)
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["field"] == "lsl_outlets" and "--lsl loopback" in refused.json()["detail"]
+
+
+def test_estimates_over_lsl_with_a_token(
+    open_control: OpenControl, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = "0123456789abcdef"
+    with open_control(token=token) as client:
+        client.headers["Authorization"] = f"Bearer {token}"
+        decoder = client.post("/v1/decoders", files={"file": bundle.read_bytes()}).json()["id"]
+        off_loopback(monkeypatch)
+        assert client.post("/v1/sessions", json=body(decoder, lsl_outlets=True)).status_code == 201
 
 
 def test_endpoint_off_loopback_with_a_token(open_control: OpenControl, bundle: Path) -> None:

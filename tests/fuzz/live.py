@@ -259,7 +259,7 @@ limits:
 
 def lsl_configurations(name: str, folder: Path) -> Target:
     """A configuration of liblsl, as `certify` reads it."""
-    from services.certify.lsl_settings import read_lsl_settings
+    from services.ingest.lsl_settings import read_lsl_settings
 
     valid = [path.read_bytes() for path in sorted(Path("deploy/lsl").glob("*.cfg"))]
     pieces = [

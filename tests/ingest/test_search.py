@@ -176,6 +176,9 @@ def test_report_while_others_may_answer(network: Network) -> None:
     assert search.report() == (
         "found 'M1' (type 'spikes', 96 channels, 250 Hz); others of that name have a moment to answer"
     )
+    network.infos.append(Info(OTHER))
+    assert poll(search) is None
+    assert search.report() == "found streams named 'M1'; others of that name have a moment to answer"
 
 
 def test_a_rig_that_is_silent_is_not_given_up_for_another(network: Network) -> None:

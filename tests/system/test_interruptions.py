@@ -226,7 +226,8 @@ def test_a_clock_that_jumps(jump: int, start_session: StartSession, linear_bundl
     assert live.received.sequences == list(range(120))
     assert live.received.flagged(Flag.RESET) == [60]
     assert np.all(np.diff(live.received.indices) > 0)
-    assert live.received.happened == ["connected", "clock_jump"]
+    assert live.received.happened == ["connected", "clock_jump", "foreign_clock"]
+    assert f"{abs(jump) * BIN_S:.0f} s {'ahead of' if jump > 0 else 'behind'} the LSL clock" in live.status.message
     (jumped,) = (event for event in live.received.events if event["event"] == "clock_jump")
     assert jumped["jump_s"] == pytest.approx(jump * BIN_S, rel=1e-6)
     assert live.status.stream is not None and live.status.stream.clock_jumps == 1

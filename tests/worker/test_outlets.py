@@ -78,12 +78,16 @@ def test_a_stream_says_what_it_brings(session: str, tmp_path: Path) -> None:
     assert pipeline.lookahead[:2] == (0, 0) and pipeline.lookahead[2] > 0
     for variant, lookahead in zip(pipeline.variants, pipeline.lookahead, strict=True):
         info = inlet(f"{session}-{variant.name}").info(20.0)
-        assert (info.type(), info.nominal_srate(), info.channel_format()) == ("decoded", 1 / BIN_S, pylsl.cf_float32)
+        assert (info.type(), info.nominal_srate(), info.channel_format()) == (
+            "kinematics_estimate",
+            1 / BIN_S,
+            pylsl.cf_float32,
+        )
         assert info.get_channel_labels() == ["x_velocity", "y_velocity", "flags"]
         assert info.get_channel_units() == ["m/s", "m/s", "none"]
         about = info.desc().child("synchronization")
         assert float(about.child_value("offset_mean")) == lookahead * BIN_S
-        assert info.source_id().endswith(f"{session}-{variant.name}")
+        assert info.source_id().endswith(f"{session}-{variant.name}-{lookahead}")
     del held
 
 
@@ -110,14 +114,41 @@ def test_streams_stay_and_what_another_filter_describes_is_shifted(session: str,
     assert names == [f"{session}-{variant}" for variant in ("high_accuracy", "low_latency", "raw")]
 
 
-def test_a_push_that_fails_ends_the_session(session: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_push_that_fails_ends_the_session(
+    session: str, compiled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     prototype = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_double, ctypes.c_int)
     refuse = prototype(lambda outlet, row, stamp, at_once: -5)
+    monkeypatch.setattr(outlets_module, "_push", refuse)
     monkeypatch.setattr(outlets_module, "_PUSH", ctypes.cast(refuse, ctypes.c_void_p).value)
     stage = Stage([Sample(k * BIN_S, k * BIN_S) for k in range(1, 9)])
-    bench = Bench(tmp_path, stage, monkeypatch, outlets=Outlets(session))
+    bench = Bench(tmp_path, stage, monkeypatch, compiled, outlets=Outlets(session))
     with pytest.raises(BmiError, match="could not be pushed over LSL: liblsl's error -5"):
         bench.run()
+
+
+def test_what_is_not_sent_is_not_pushed(session: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage([Sample(k * BIN_S, k * BIN_S) for k in range(1, 9)])
+    bench = Bench(tmp_path, stage, monkeypatch, outlets=Outlets(session))
+    opened = inlet(f"{session}-raw")
+    stage.send_fails = True
+    with pytest.raises(BmiError, match="could not be sent"):
+        bench.run()
+    # The first sample of a stream goes through Python, whose send does not fail here.
+    assert sum(isinstance(parse(frame), Estimate) for frame in stage.frames) == 1
+    pull(opened, 1)
+    assert opened.pull_sample(0.2) == (None, None)
+
+
+def test_an_outlet_that_cannot_be_opened(session: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise RuntimeError("could not create stream outlet.")
+
+    monkeypatch.setattr(pylsl, "StreamOutlet", refuse)
+    pipeline = Pipeline(read_bundle(write_linear_bundle(tmp_path / "linear.bmi")))
+    with pytest.raises(BmiError, match=f"no LSL outlet can be opened for '{session}-raw'.*widen PortRange"):
+        Outlets(session).of(pipeline)
 
 
 @pytest.mark.parametrize("settings", [{"encryption": "curve"}, {"endpoint": "tcp://192.0.2.1:5555"}])

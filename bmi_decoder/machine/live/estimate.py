@@ -50,10 +50,9 @@ def publish(words, reals, outputs, stamp, broken):  # type: ignore[no-untyped-de
     words[AT.sequence] += 1
     reals[AT.last_bin_at] = t_publish
     _count(words, reals)
-    outcome = _SEND_FAILED if sent < 0 else 0
-    if words[AT.outlets]:
-        outcome |= _push(words, outputs, stamp, flags & _FLAGS)
-    return outcome
+    if sent < 0:
+        return _SEND_FAILED
+    return _push(words, outputs, stamp, flags & _FLAGS) if words[AT.outlets] else 0
 
 
 @exact_kernel

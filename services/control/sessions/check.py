@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -17,6 +19,7 @@ from services.control.rest.problem import bad_value, invalid_fields
 from services.control.rest.validation import field_errors
 from services.control.settings import TOKEN_VARIABLE
 from services.control.storage.tables import DecoderRow
+from services.ingest.lsl_settings import read_lsl_settings
 
 
 def check_session(control: Control, settings: SessionSettings) -> None:
@@ -68,6 +71,18 @@ def check_endpoint(settings: SessionSettings, has_token: bool) -> None:
             f"got {settings.endpoint!r}; use tcp://127.0.0.1:PORT, or start the server with a token",
             settings.endpoint,
         )
+    if settings.lsl_outlets and not has_token and not _lsl_stays_here():
+        raise bad_value(
+            "lsl_outlets",
+            f"publishing over LSL beyond this machine needs a server with a token (bmi-decoder token, or "
+            f"${TOKEN_VARIABLE}); leave it off, start the server with a token, or with --lsl loopback",
+            True,
+        )
+
+
+def _lsl_stays_here() -> bool:
+    """Whether the LSL configuration of this process, and of its workers, reaches this machine only."""
+    return read_lsl_settings(Path(os.environ["LSLAPICFG"])).scope == "machine"
 
 
 def check_filters(settings: SessionSettings, decoder: DecoderRow) -> None:

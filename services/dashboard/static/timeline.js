@@ -86,7 +86,7 @@ function told(event) {
     return { lane: "swap", mood, words };
   }
   if (event.type === "health") {
-    const about = Object.entries(event.details).filter(([key]) => ["bins", "policy", "reason", "jump_s", "revision"].includes(key));
+    const about = Object.entries(event.details).filter(([key]) => ["bins", "policy", "reason", "jump_s", "behind_s", "revision"].includes(key));
     const details = about.map(([key, value]) => `${plain(key)} ${typeof value === "number" ? Number(value.toFixed(3)) : value}`).join(", ");
     const more = event.repeated ? ` (and ${event.repeated} more)` : "";
     const mood = BAD.has(event.event) ? "bad" : GOOD.has(event.event) ? "good" : "warn";
