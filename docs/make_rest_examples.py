@@ -49,7 +49,7 @@ class Recorder:
             kept["request"] = content["json"]
         elif "files" in content:
             kept["request"] = {"file": content["files"]["file"][0]}
-        if answer.headers.get("content-type", "").startswith("application/json"):
+        if answer.content and answer.headers.get("content-type", "").startswith("application/json"):
             kept["response"] = answer.json()
         self.operations[operation] = kept
         return answer

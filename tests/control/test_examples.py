@@ -9,6 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from bmi_decoder.config import SessionSettings
 from services.control.app import create_app
 from services.control.settings import ControlSettings
 
@@ -59,3 +60,10 @@ def test_examples_are_allowed(name: str) -> None:
         *bodies(answer_of(operation)),
     ):
         check(described)
+
+
+def test_a_session_is_shown_with_all_its_settings() -> None:
+    """Settings have defaults, so that an example without one would be allowed."""
+    (described,) = bodies(answer_of(OPERATIONS["get_session"]))
+    for status in shown(described):
+        assert status["settings"].keys() == SessionSettings.model_fields.keys()
