@@ -2,7 +2,14 @@
 
 
 class BmiError(Exception):
-    """Something failed that the user can understand and mend. The command line exits with status 1."""
+    """Something failed that the user can understand and mend. The command line exits with status 1.
+
+    It is one line: names in a file may hold line ends and other control characters, which are shown as escapes.
+    """
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 class InputError(BmiError, ValueError):
