@@ -160,6 +160,8 @@ class Mat5File:
         count = math.prod(variable.shape)
         if stored is not None and stored.kind == "f" and dtype.kind != "f":
             raise _DamageError(f"{variable.name} is of whole numbers, but stored as others")
+        if stored is not None and stored.itemsize > dtype.itemsize:
+            raise _DamageError(f"{variable.name} is of {dtype.name}, but stored as {stored.name}")
         if stored is None or size != count * stored.itemsize or start + size > len(matrix):
             raise _DamageError(f"{variable.name} does not hold {count} numbers")
         values = np.frombuffer(matrix, stored, count, start)

@@ -69,11 +69,13 @@ class RigManifest(Settings):
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain data; no key twice, no aliases, which a file of a few lines can blow up to any size."""
+    """Plain data; no key twice, no tags, no aliases, which a file of a few lines can blow up to any size."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.composer.ComposerError(None, None, "aliases are not taken here", self.peek_event().start_mark)
+        event = self.peek_event()
+        for what, there in (("aliases", isinstance(event, yaml.AliasEvent)), ("tags", getattr(event, "tag", None))):
+            if there:
+                raise yaml.composer.ComposerError(None, None, f"{what} are not taken here", event.start_mark)
         self.depth = getattr(self, "depth", 0) + 1
         if self.depth > _TOPMOST:
             raise yaml.composer.ComposerError(None, None, "nested too deeply", self.peek_event().start_mark)

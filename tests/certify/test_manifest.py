@@ -56,6 +56,8 @@ def test_what_is_left_out_is_not_compared(tmp_path: Path) -> None:
         ("rate_hz: 250", "rate_hz: 250\n    rate_hz: 500", r"line 7: the key 'rate_hz' stands there twice"),
         ("[a, b]", "[a, b", r"line 8: "),
         ("[a, b]", "&x [a, b]\n    format: *x", r"line 8: aliases are not taken here"),
+        ("type: spikes", "type: !!timestamp spikes", r"line 4: tags are not taken here"),
+        ("channels: 2", "channels: !!bool 2", r"line 5: tags are not taken here"),
         ("[a, b]", "[a, [[[[[[b]]]]]]]", r"line 7: nested too deeply"),
         ("units: spikes", "units: [spikes]", r"1 units for 2 channels"),
         ("M1-kinematics, type: kinematics", "M1, type: spikes", r"'M1' of type 'spikes' stands there twice"),

@@ -102,6 +102,14 @@ def test_whole_numbers_that_are_stored_as_others_are_refused(tmp_path: Path) -> 
         Mat5File(tmp_path / "m.mat").read("x")
 
 
+def test_numbers_that_are_stored_in_a_wider_type_than_their_own_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "wide.mat"
+    single = _matrix((1, 2), struct.pack("<2d", 1e300, 2.0)).replace(struct.pack("<II", 6, 0), struct.pack("<II", 7, 0))
+    path.write_bytes(_file(single))
+    with pytest.raises(InputError, match="x is of float32, but stored as float64"):
+        Mat5File(path).read("x")
+
+
 def test_a_bomb_is_not_decompressed(tmp_path: Path) -> None:
     bomb = zlib.compress(_matrix((1, 2), bytes(16)) + bytes(2**27), 9)
     (tmp_path / "m.mat").write_bytes(_file(struct.pack("<II", 15, len(bomb)) + bomb))
