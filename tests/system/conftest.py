@@ -73,6 +73,12 @@ class Control:
         """Process ids of its workers."""
         return [process.pid for process in processes_with(self.data_dir / "sessions")]
 
+    def end(self) -> None:
+        """Let it end in order: one that is killed leaves its folder in shared memory to the next."""
+        self.client.close()
+        self.program.process.terminate()
+        self.program.wait(20)
+
 
 def serve(program: Program, data_dir: Path) -> Control:
     """Wait for a control plane to come up."""
@@ -90,9 +96,7 @@ def control(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Control]:
     try:
         control = serve(program, data_dir)
         yield control
-        control.client.close()
-        program.process.terminate()
-        program.wait(20)
+        control.end()
     finally:
         program.end()
         for process in processes_with(data_dir):

@@ -27,11 +27,11 @@ Start = Callable[[], Control]
 @pytest.fixture
 def start(spawn: Spawn, tmp_path: Path) -> Iterator[Start]:
     """Start a control plane on this test's data directory."""
-    with ExitStack() as clients:
+    with ExitStack() as started:
 
         def start_() -> Control:
             control = serve(spawn("serve", "--port", "0", "--data-dir", tmp_path / "data"), tmp_path / "data")
-            clients.callback(control.client.close)
+            started.callback(control.end)
             return control
 
         yield start_

@@ -5,6 +5,7 @@ With ``BMI_PICTURES`` set to a folder, the pictures of the documentation are wri
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator
@@ -150,8 +151,10 @@ def test_calibrated_from_an_empty_directory_and_decoding(
     control = serve(spawn("serve", "--port", "0", "--data-dir", tmp_path / "data"), tmp_path / "data")
     stream = "M1-array" if PICTURES else stream_name
     spawn("rig", "simulated", "--stream", stream, "--subject", str(SUBJECT), "--no-wait")
-    with control.client as client, closing(Watched(browser, control.url)) as watched:
-        page = watched.page
+    with contextlib.ExitStack() as ending:
+        ending.callback(control.end)
+        watched = ending.enter_context(closing(Watched(browser, control.url)))
+        client, page = control.client, watched.page
         walk.find_stream(page, stream).get_by_role("link", name="Calibrate").click()
         check_looks(page, "calibrate")
         chosen = ("Neural stream", "Kinematics stream", "Seconds", "Decoder", "Preset", "Filter", "Compare with")
